@@ -1,0 +1,1 @@
+"""EMER Workbench: the Django application that people and clients talk to."""

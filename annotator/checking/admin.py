@@ -1,0 +1,106 @@
+"""Admin of checking: everything can be read, nothing rewritten here. Changes go through the services."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from .models import Annotation, Check, Claim, Record, RecordRevision, Review, Slot
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that services write: shown, searched, never edited by hand."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Slot)
+class SlotAdmin(ReadOnlyAdmin):
+    list_display = ("id", "clip", "kind", "number", "state", "priority")
+    list_filter = ("kind", "state", "corpus")
+    list_select_related = ("clip",)
+
+
+@admin.register(Claim)
+class ClaimAdmin(ReadOnlyAdmin):
+    list_display = ("id", "clip", "user", "state", "lease_end", "updated_at")
+    list_filter = ("state", "corpus")
+    list_select_related = ("clip", "user")
+
+
+class CheckInline(admin.TabularInline):
+    model = Check
+    extra = 0
+    can_delete = False
+    fields = ("position", "verdict", "modality", "aspect", "language", "text", "reason")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Annotation)
+class AnnotationAdmin(ReadOnlyAdmin):
+    list_display = ("id", "clip", "user", "revision", "submitted_at")
+    list_filter = ("clip__corpus",)
+    list_select_related = ("clip", "user")
+    search_fields = ("clip__name",)
+    inlines = (CheckInline,)
+
+
+@admin.register(Review)
+class ReviewAdmin(ReadOnlyAdmin):
+    list_display = ("id", "clip", "reviewer", "decision", "reason", "created_at")
+    list_filter = ("decision", "clip__corpus")
+    list_select_related = ("clip", "reviewer")
+
+
+class RevisionInline(admin.TabularInline):
+    model = RecordRevision
+    fk_name = "record"
+    extra = 0
+    can_delete = False
+    fields = ("number", "source", "source_detail", "sha256", "created_at")
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Record)
+class RecordAdmin(ReadOnlyAdmin):
+    """Records; snapshots add the actions that freeze and export a selection."""
+
+    list_display = ("id", "clip", "grade", "source", "revision", "created_at")
+    list_filter = ("corpus", "grade")
+    list_select_related = ("clip", "current")
+    search_fields = ("clip__name",)
+    readonly_fields = ("line",)
+    inlines = (RevisionInline,)
+
+    @admin.display(description="source")
+    def source(self, record: Record) -> str:
+        return record.current.source if record.current else ""
+
+    @admin.display(description="revision")
+    def revision(self, record: Record) -> int | None:
+        return record.current.number if record.current else None
+
+    @admin.display(description="canonical line")
+    def line(self, record: Record) -> str:
+        return record.current.line if record.current else ""

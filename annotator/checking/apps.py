@@ -1,0 +1,41 @@
+from typing import Any
+
+from django.apps import AppConfig
+
+
+class CheckingConfig(AppConfig):
+    name = "annotator.checking"
+
+    def ready(self) -> None:
+        """Listen to the rooms below: new clips, withdrawn clips, drafted descriptions; add what clips show."""
+        from annotator.clips import hooks, media
+        from annotator.clips.signals import clip_withdrawn, clips_changed
+        from annotator.prelabels.signals import draft_written
+
+        from . import invariants, leases, panels, queries
+
+        clips_changed.connect(_open_slots, dispatch_uid="checking.open_slots")
+        clip_withdrawn.connect(_close_slots, dispatch_uid="checking.close_slots")
+        draft_written.connect(_record_draft, dispatch_uid="checking.record_draft")
+        hooks.panels.append(panels.clip_panel)
+        hooks.progress.append(queries.progress)
+        media.lease_checks.append(leases.is_live)
+        invariants.register()
+
+
+def _open_slots(*, corpus: Any, clip_ids: Any, **_kwargs: Any) -> None:
+    from . import services
+
+    services.open_slots(corpus, list(clip_ids))
+
+
+def _close_slots(*, clip: Any, **_kwargs: Any) -> None:
+    from . import services
+
+    services.close_slots(clip)
+
+
+def _record_draft(*, draft: Any, **_kwargs: Any) -> None:
+    from . import services
+
+    services.record_draft(draft)

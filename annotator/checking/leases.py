@@ -1,0 +1,367 @@
+"""Slots and the leases on them: who may work on what, decided by rows and constraints.
+
+Locks are always taken in this order: the clip, its claims, its slots. Whatever waits for a lock holds only earlier
+ones; the sweep and the queue skip what is locked. Lease times come from the database clock.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.utils.translation import gettext as _
+
+from annotator.clips.access import may, require
+from annotator.clips.models import Clip, Corpus
+from annotator.core import audit
+from annotator.core.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from annotator.prelabels.models import Clue
+
+from .canonical import MODALITY_ORDER
+from .models import Claim, Slot
+
+ACTION_OF = {"annotate": "claim.annotate", "review": "claim.review", "gold": "claim.review"}
+CLAIMABLE = ("annotate", "review")
+HELD_AT_MOST = 2  # the one at work and one ahead, per person, corpus and kind
+HEAD_OF_QUEUE = 200  # slots looked at before asking where the person got to
+RECENT = 20  # claims that tell where that is
+FREE_AGAIN = ("expired", "lost", "reopened")
+
+
+def database_now() -> datetime:
+    """The database's clock, which every lease is measured by."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        return cursor.fetchone()[0]
+
+
+def lease_from(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def open_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> int:
+    """Create the missing annotate slots 1..wanted of these clips (of all where None); returns how many."""
+    where = "" if clip_ids is None else "AND clip.id = ANY(%s)"
+    sql = f"""
+        INSERT INTO {Slot._meta.db_table} (corpus_id, clip_id, kind, number, state, priority)
+        SELECT clip.corpus_id, clip.id, 'annotate', number, 'open', clip.priority
+        FROM {Clip._meta.db_table} clip
+        JOIN {Corpus._meta.db_table} corpus ON corpus.id = clip.corpus_id
+        CROSS JOIN LATERAL generate_series(1, COALESCE(NULLIF(clip.overlap, 0), corpus.overlap)) AS number
+        WHERE clip.corpus_id = %s AND clip.withdrawn_at IS NULL {where}
+        ORDER BY clip.id, number
+        ON CONFLICT (clip_id, kind, number) DO NOTHING
+    """  # noqa: S608 - table names only
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [corpus.pk] if clip_ids is None else [corpus.pk, list(clip_ids)])
+        return cursor.rowcount
+
+
+def close_slots(clip: Clip) -> None:
+    """Close what is left to do on a withdrawn clip and end its leases; call inside the withdrawal's transaction."""
+    Clip.objects.select_for_update(no_key=True).get(pk=clip.pk)
+    list(Claim.objects.select_for_update().filter(clip=clip).values_list("pk"))
+    Slot.objects.filter(clip=clip, state__in=["open", "claimed"]).update(state="closed")
+    Claim.objects.filter(clip=clip, state__in=["live", "returned", *FREE_AGAIN]).update(state="released")
+
+
+def sweep(corpus_id: int) -> int:
+    """Expire overdue leases of a corpus and free their slots, in one statement; returns how many slots became free."""
+    sql = f"""
+        WITH gone AS (
+          SELECT claim.id, claim.slot_id
+          FROM {Claim._meta.db_table} claim JOIN {Slot._meta.db_table} slot ON slot.id = claim.slot_id
+          WHERE claim.corpus_id = %s AND claim.state = 'live' AND claim.lease_end < statement_timestamp()
+          FOR UPDATE OF claim, slot SKIP LOCKED
+        ), expired AS (
+          UPDATE {Claim._meta.db_table} SET state = 'expired', updated_at = statement_timestamp()
+          WHERE id IN (SELECT id FROM gone)
+        )
+        UPDATE {Slot._meta.db_table} SET state = 'open'
+        WHERE id IN (SELECT slot_id FROM gone) AND state = 'claimed'
+    """  # noqa: S608 - table names only
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [corpus_id])
+        return cursor.rowcount
+
+
+def _turn(user: Any, corpus: Corpus) -> datetime:
+    """One claim at a time per person and corpus (until this transaction ends); the database's time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), statement_timestamp()",
+            [f"claims {user.pk} {corpus.pk}"],
+        )
+        return cursor.fetchone()[1]
+
+
+def claim_next(user: Any, corpus: Corpus, *, kind: str = "annotate", ahead: bool = False) -> tuple[Claim | None, bool]:
+    """The next piece of work for `user`: (claim, newly taken), (None, False) when nothing is left for them now.
+
+    While they hold one they get that one again; `ahead` grants one more, two at most. First comes what a review
+    returned to them, then their own expired ones whose slot is still free, then the queue by priority and age. A
+    clip that they ever claimed is not offered anew. Raises NotFound, Forbidden, Invalid (unknown kind).
+    """
+    if kind not in CLAIMABLE:
+        message = _("One of %(choices)s is wanted here.") % {"choices": ", ".join(CLAIMABLE)}
+        raise Invalid(message, errors={"kind": message})
+    require(user, corpus, ACTION_OF[kind])
+    with transaction.atomic():
+        now = _turn(user, corpus)
+        sweep(corpus.pk)
+        rows = Claim.objects.filter(user_id=user.pk, corpus_id=corpus.pk, slot__kind=kind)
+        live = list(rows.filter(state="live").select_related("clip", "slot").order_by("id"))
+        if live and not (ahead and len(live) < HELD_AT_MOST):
+            return _with_corpus(live[-1] if ahead else live[0], corpus), False
+        claim = _take_back(rows, now) or _take_from_queue(user, corpus, kind, now)
+        if claim is None:
+            return None, False
+        audit.record(
+            user, "claim.take", corpus=corpus.slug, target=f"claim {claim.pk}", clip=claim.clip.name, kind=kind
+        )
+        return _with_corpus(claim, corpus), True
+
+
+def _with_corpus(claim: Claim, corpus: Corpus) -> Claim:
+    claim.corpus = claim.clip.corpus = corpus
+    return claim
+
+
+def _take_back(rows: Any, now: datetime) -> Claim | None:
+    """What was returned to the person, else an expired lease of theirs on a slot that nobody took since."""
+    returned_first = Case(When(state="returned", then=Value(0)), default=Value(1), output_field=IntegerField())
+    claim = (
+        rows.filter(Q(state="returned") | Q(state__in=FREE_AGAIN, slot__state="open"))
+        .select_for_update(of=("self", "slot"), skip_locked=True)
+        .select_related("clip", "slot")
+        .order_by(returned_first, "id")
+        .first()
+    )
+    if claim is None:
+        return None
+    if claim.state != "returned" and not claim.drafts.exists():
+        claim.offered = _offer(claim.clip_id)  # nothing refers to the old offer yet
+    _make_live(claim, claim.slot, now)
+    return claim
+
+
+def _take_from_queue(user: Any, corpus: Corpus, kind: str, now: datetime) -> Claim | None:
+    """The first open slot of a clip that the person never claimed; slots that others are just taking are skipped."""
+    known = Claim.objects.filter(user_id=user.pk, clip_id=OuterRef("clip_id"))
+    for part in _parts_of_queue(user, corpus, kind):
+        slot = (
+            part.filter(~Exists(known))
+            .select_for_update(of=("self",), skip_locked=True)
+            .select_related("clip")
+            .order_by("-priority", "id")
+            .first()
+        )
+        if slot is not None:
+            return _new_claim(user, slot, now)
+    return None
+
+
+def _parts_of_queue(user: Any, corpus: Corpus, kind: str) -> Iterator[QuerySet[Slot]]:
+    """The queue in the order in which it is searched; every open slot is in the last part.
+
+    Where several annotations are wanted, somebody who works ahead of the others leaves thousands of open slots behind
+    that are not for them. So: the head of the queue (which also holds what others gave back), then from where this
+    person got to, and only then all of it.
+    """
+    queue = Slot.objects.filter(corpus_id=corpus.pk, kind=kind, state="open")
+    yield queue.filter(pk__in=queue.order_by("-priority", "id").values("pk")[:HEAD_OF_QUEUE])
+    recent = Claim.objects.filter(user_id=user.pk, corpus_id=corpus.pk, slot__kind=kind).order_by("-id")
+    places = [(-priority, pk) for priority, pk in recent.values_list("slot__priority", "slot_id")[:RECENT]]
+    if places:
+        priority, pk = max(places)
+        yield queue.filter(priority=-priority, pk__gt=pk)
+        yield queue.filter(priority__lt=-priority)
+    yield queue
+
+
+def claim_clip(user: Any, clip: Clip, *, kind: str = "annotate") -> Claim:
+    """Claim a slot of this very clip (a person who was sent to it). Conflict when none is free for them."""
+    require(user, clip.corpus, ACTION_OF[kind])
+    with transaction.atomic():
+        now = _turn(user, clip.corpus)
+        known = Claim.objects.filter(user_id=user.pk, clip_id=clip.pk)
+        slot = (
+            Slot.objects.select_for_update(of=("self",), skip_locked=True)
+            .filter(clip_id=clip.pk, kind=kind, state="open")
+            .select_related("clip__corpus")
+            .order_by("number")
+            .first()
+        )
+        if slot is None or known.exists():
+            raise Conflict(_("No slot of this clip is free for you."), code="no-slot")
+        claim = _new_claim(user, slot, now)
+        audit.record(user, "claim.take", corpus=clip.corpus.slug, target=f"claim {claim.pk}", clip=clip.name, kind=kind)
+        return _with_corpus(claim, clip.corpus)
+
+
+def _new_claim(user: Any, slot: Slot, now: datetime) -> Claim:
+    Slot.objects.filter(pk=slot.pk).update(state="claimed")
+    slot.state = "claimed"
+    return Claim.objects.create(
+        slot=slot,
+        clip=slot.clip,
+        corpus_id=slot.corpus_id,
+        user=user,
+        lease_end=lease_from(now),
+        offered=_offer(slot.clip_id),
+    )
+
+
+def _offer(clip_id: int) -> list[int]:
+    """Ids of a clip's current clues in the canonical order."""
+    rows = Clue.objects.filter(clip_id=clip_id, superseded_at=None).values_list(
+        "id", "modality", "aspect", "span_start", "language", "text"
+    )
+    return [
+        row[0]
+        for row in sorted(
+            rows, key=lambda r: (MODALITY_ORDER[r[1]], r[2], -1 if r[3] is None else r[3], r[4], r[5], r[0])
+        )
+    ]
+
+
+def _make_live(claim: Claim, slot: Slot, now: datetime) -> None:
+    Slot.objects.filter(pk=slot.pk).update(state="claimed")
+    slot.state = "claimed"
+    claim.slot, claim.state, claim.lease_end = slot, "live", lease_from(now)
+    claim.save(update_fields=["slot", "state", "lease_end", "offered", "updated_at"])
+
+
+def authorise(user: Any, claim: Claim, *, manage: bool = False) -> None:
+    """Its holder, while their role allows it; with `manage`, those who manage claims too.
+
+    Raises NotFound to strangers and to colleagues (whose work on what is nobody's business), Forbidden to a member
+    whose role does not claim.
+    """
+    action = ACTION_OF[claim.slot.kind]
+    if claim.user_id != user.pk and manage and may(user, claim.corpus, "claim.manage"):
+        return
+    require(user, claim.corpus, action)
+    if claim.user_id != user.pk:
+        if may(user, claim.corpus, "claim.manage"):
+            raise Forbidden(_("This claim is somebody else's."))
+        raise NotFound(_("There is no such object, or you may not see it."))
+
+
+def find_claim(user: Any, claim_id: int, *, manage: bool = False) -> Claim:
+    """The claim as it stands, for reading. Raises NotFound, Forbidden, Gone (the clip was withdrawn)."""
+    claim = Claim.objects.select_related("slot", "clip__corpus", "corpus", "user").filter(pk=_as_id(claim_id)).first()
+    if claim is None:
+        raise NotFound(_("There is no such object, or you may not see it."))
+    authorise(user, claim, manage=manage)
+    if claim.clip.withdrawn_at:
+        raise Gone(_("The clip “%(name)s” was withdrawn.") % {"name": claim.clip.name})
+    return claim
+
+
+def lock_claim(user: Any, claim_id: int, *, manage: bool = False) -> Claim:
+    """As `find_claim`, with the clip, the claim and its slot locked, in this order; inside a transaction."""
+    clip_id = find_claim(user, claim_id, manage=manage).clip_id
+    clip = Clip.objects.select_for_update(of=("self",), no_key=True).select_related("corpus").get(pk=clip_id)
+    if clip.withdrawn_at:
+        raise Gone(_("The clip “%(name)s” was withdrawn.") % {"name": clip.name})
+    claim = Claim.objects.select_for_update(of=("self", "slot")).select_related("slot").get(pk=claim_id)
+    claim.clip, claim.corpus = clip, clip.corpus
+    return claim
+
+
+def _as_id(value: int) -> int:
+    if not 0 < int(value) < 2**63:
+        raise NotFound(_("There is no such object, or you may not see it."))
+    return int(value)
+
+
+def hold(claim: Claim, *, extend: bool = False) -> bool:
+    """Whether a locked claim holds its slot; one whose slot is still free takes it back. False when it is lost.
+
+    Where the slot was taken, any other free slot of the same clip and kind serves as well. Raises Conflict for a
+    claim that ended (skipped, released, submitted).
+    """
+    if claim.state in ("submitted", "skipped", "released"):
+        raise Conflict(_("This claim has ended: it was %(state)s.") % {"state": claim.state}, code="claim-closed")
+    if claim.state in ("live", "returned"):
+        if extend:
+            _make_live(claim, claim.slot, database_now())
+        return True
+    if claim.slot.state == "open":
+        slot: Slot | None = claim.slot
+    else:
+        slot = (
+            Slot.objects.select_for_update(skip_locked=True)
+            .filter(clip_id=claim.clip_id, kind=claim.slot.kind, state="open")
+            .order_by("number")
+            .first()
+        )
+    if slot is None:
+        return False
+    _make_live(claim, slot, database_now())
+    return True
+
+
+def lost() -> Conflict:
+    """Somebody else took the slot after the lease had ended."""
+    return Conflict(
+        _("Your lease had ended and somebody else took this clip. What you sent is kept as a draft."), code="claim-lost"
+    )
+
+
+def renew(user: Any, claim_id: int) -> Claim:
+    """A new lease from now. Takes an expired slot back if it is still free; Conflict `claim-lost` otherwise."""
+    with transaction.atomic():
+        claim = lock_claim(user, claim_id)
+        held = hold(claim, extend=True)
+        if not held:
+            Claim.objects.filter(pk=claim.pk).update(state="lost")
+    if not held:
+        raise lost()
+    return claim
+
+
+def skip(user: Any, claim_id: int, reason: str = "") -> Claim:
+    """Give the clip back for good, saying why; it is not offered to this person again."""
+    reason = " ".join(str(reason).replace("\x00", " ").split())
+    if len(reason) > 300:
+        message = _("At most %(limit)s characters.") % {"limit": 300}
+        raise Invalid(message, errors={"reason": message})
+    return _end(user, claim_id, "skipped", reason)
+
+
+def release(user: Any, claim_id: int) -> Claim:
+    """Give the clip back; it is not offered to this person again. Managers may release anybody's claim."""
+    return _end(user, claim_id, "released", "")
+
+
+@transaction.atomic
+def _end(user: Any, claim_id: int, state: str, reason: str) -> Claim:
+    claim = lock_claim(user, claim_id, manage=state == "released")
+    if claim.state == state:
+        return claim
+    if claim.state in ("submitted", "skipped", "released"):
+        raise Conflict(_("This claim has ended: it was %(state)s.") % {"state": claim.state}, code="claim-closed")
+    if claim.state in ("live", "returned"):
+        Slot.objects.filter(pk=claim.slot_id).update(state="open")
+    claim.state, claim.skip_reason = state, reason
+    claim.save(update_fields=["state", "skip_reason", "updated_at"])
+    action = {"skipped": "claim.skip", "released": "claim.release"}[state]
+    audit.record(
+        user, action, corpus=claim.corpus.slug, target=f"claim {claim.pk}", clip=claim.clip.name, reason=reason
+    )
+    return claim
+
+
+def is_live(claim_id: int, user_id: int) -> bool:
+    """Whether this person's lease on the claim has not ended: media URLs live as long as it does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT EXISTS (SELECT 1 FROM {Claim._meta.db_table} WHERE id = %s AND user_id = %s"  # noqa: S608
+            " AND state = 'live' AND lease_end > statement_timestamp())",
+            [claim_id, user_id],
+        )
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,262 @@
+"""What checking reads: a claim as its holder sees it, records, progress."""
+
+import hashlib
+import hmac
+import json
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from annotator.clips.access import may, require, roles_on
+from annotator.clips.models import Clip, Corpus, Membership
+from annotator.core.errors import Gone, NotFound
+from annotator.core.permissions import ACTIONS, allowed
+from annotator.prelabels.models import Clue
+
+from . import records, submissions
+from .models import Annotation, Claim, Record, RecordRevision, Slot
+from .reviews import current_annotations
+
+
+def iso(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def clue_json(clue: Clue) -> dict[str, Any]:
+    """A clue as it is offered."""
+    return {
+        "id": clue.pk,
+        "modality": clue.modality,
+        "aspect": clue.aspect,
+        "language": clue.language,
+        "text": clue.text,
+        "span": clue.span,
+        "source": {
+            "prelabeller": clue.prelabeller.name,
+            "model": clue.provenance.get("model") or clue.prelabeller.model or None,
+            "prompt": records.prompt_name(clue.provenance),
+        },
+        "gate": clue.provenance.get("gate") or [],
+        "texts": clue.texts,
+        "codes": clue.codes,
+    }
+
+
+def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
+    """The Claim of docs/openapi.yaml, with what the checking page needs beside it; nothing of other annotators' work
+    but, for a review, the annotations to be decided over."""
+    from annotator.clips import media  # decoding libraries are not wanted at start-up
+
+    clip, corpus = claim.clip, claim.corpus
+    subtitle = {row.language: row.text for row in clip.subtitles.all()}
+    draft = submissions.last_draft(claim.pk)
+    payload = {
+        "id": claim.pk,
+        "kind": claim.slot.kind,
+        "state": claim.state,
+        "corpus": corpus.slug,
+        "lease_end": iso(claim.lease_end),
+        "clip": {
+            "id": clip.pk,
+            "name": clip.name,
+            "duration": clip.duration,
+            "source": clip.source or None,
+            "speaker": clip.speaker or None,
+            "synthetic": clip.synthetic or corpus.synthetic,
+            "media": media.signed_urls(clip, user, claim_id=claim.pk, expires=claim.lease_end),
+        },
+        "subtitle": {"zh": subtitle.get("zh"), "en": subtitle.get("en")},
+        "clues": [clue_json(clue) for clue in submissions.offered_clues(claim)],
+        "draft": draft.body if draft else None,
+        "version": draft.version if draft else 0,
+        "returned": {"reason": claim.return_reason} if claim.return_reason else None,
+        "guideline": corpus.guideline,
+        "suggestion": _suggestion(clip),
+        "au": _au(clip),
+    }
+    if claim.slot.kind == "review":
+        payload["annotations"] = annotations_for_review(clip.pk)
+    return payload
+
+
+def annotations_for_review(clip_id: int) -> list[dict[str, Any]]:
+    """What a reviewer decides over, under names that only tell the annotations of one clip apart."""
+    return [
+        {
+            "id": annotation.pk,
+            "annotator": f"A{number}",
+            "body": submissions.body_of(annotation),
+            "submitted_at": iso(annotation.submitted_at),
+        }
+        for number, annotation in enumerate(current_annotations(clip_id), 1)
+    ]
+
+
+def _suggestion(clip: Clip) -> dict[str, Any] | None:
+    """Description and OV labels of the coarse record: drafted, never checked."""
+    revision = (
+        RecordRevision.objects.filter(record__clip_id=clip.pk, record__grade="coarse").order_by("-number").first()
+    )
+    if revision is None:
+        return None
+    line = json.loads(revision.line)
+    return {
+        "description": line["description"],
+        "ov_labels": line["ov_labels"],
+        "source": (revision.provenance.get("description") or {}).get("source") or revision.source,
+    }
+
+
+def _au(clip: Clip) -> dict[str, Any] | None:
+    track = getattr(clip, "au_track", None)
+    return {"peak": track.peak} if track else None
+
+
+def _annotates(user: Any, corpus_id: int) -> bool:
+    """Whether a membership (not being an admin) makes this person an annotator of the corpus."""
+    may_claim, _what = ACTIONS["claim.annotate"]
+    return Membership.objects.filter(user_id=user.pk or 0, corpus_id=corpus_id, role__in=may_claim).exists()
+
+
+def blind_to(user: Any, clip: Clip) -> bool:
+    """Whether this person may still annotate the clip, and so must not see what others wrote about it."""
+    if not _annotates(user, clip.corpus_id):
+        return False
+    if Claim.objects.filter(user_id=user.pk, clip_id=clip.pk, state="submitted").exists():
+        return False
+    return Slot.objects.filter(clip_id=clip.pk, kind="annotate", state__in=["open", "claimed"]).exists()
+
+
+def pseudonym(corpus: Corpus, user_id: int | None) -> str | None:
+    """A name for a person that is stable within the corpus and tells nothing outside it."""
+    if user_id is None:
+        return None
+    message = f"pseudonym\n{corpus.slug}\n{user_id}".encode()
+    return "p-" + hmac.new(settings.SECRET_KEY.encode(), message, hashlib.sha256).hexdigest()[:10]
+
+
+def records_of(corpus: Corpus, *, user: Any, grade: str = "", search: str = "") -> QuerySet[Record]:
+    """Current records of clips that were not withdrawn; `search` looks into the whole line.
+
+    Fine records of clips that `user` may still annotate stay hidden from them, as in `blind_to`.
+    """
+    rows = Record.objects.filter(corpus_id=corpus.pk, clip__withdrawn_at=None, current__isnull=False)
+    rows = rows.select_related("clip", "current")
+    if grade:
+        rows = rows.filter(grade=grade)
+    if _annotates(user, corpus.pk):
+        own = Claim.objects.filter(user_id=user.pk, clip_id=OuterRef("clip_id"), state="submitted")
+        todo = Slot.objects.filter(clip_id=OuterRef("clip_id"), kind="annotate", state__in=["open", "claimed"])
+        rows = rows.exclude(Q(grade="fine") & Exists(todo) & ~Exists(own))
+    if search := search.replace("\x00", "").strip():
+        rows = rows.filter(current__line__icontains=search)
+    return rows
+
+
+def record_for(user: Any, pk: int) -> Record:
+    """The record if `user` may read it. Raises NotFound, Forbidden, and Gone when its clip was withdrawn."""
+    record = (
+        Record.objects.select_related("clip__corpus", "corpus", "current__annotation", "current__review")
+        .filter(pk=pk, current__isnull=False)
+        .first()
+        if 0 < pk < 2**63
+        else None
+    )
+    if record is None:
+        raise NotFound(_("There is no such object, or you may not see it."))
+    require(user, record.corpus, "record.view")
+    if record.clip.withdrawn_at:
+        raise Gone(_("The clip “%(name)s” was withdrawn.") % {"name": record.clip.name})
+    if record.grade == "fine" and blind_to(user, record.clip):
+        raise NotFound(_("There is no such object, or you may not see it."))
+    return record
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    """A record as lists show it: its canonical object and which revision it is."""
+    current = record.current
+    return {
+        "id": record.pk,
+        "clip_id": record.clip_id,
+        "grade": record.grade,
+        "revision": current.number if current else None,
+        "sha256": current.sha256 if current else None,
+        "origin": current.source if current else None,
+        "created_at": iso(current.created_at) if current else None,
+        "record": json.loads(current.line) if current else None,
+    }
+
+
+def record_detail(record: Record) -> dict[str, Any]:
+    """A record with the list of its revisions."""
+    revisions = RecordRevision.objects.filter(record_id=record.pk).order_by("number")
+    return {
+        **record_json(record),
+        "revisions": [
+            {
+                "number": revision.number,
+                "sha256": revision.sha256,
+                "origin": revision.source,
+                "detail": revision.source_detail or None,
+                "created_at": iso(revision.created_at),
+            }
+            for revision in revisions
+        ],
+    }
+
+
+def record_provenance(record: Record) -> dict[str, Any]:
+    """From each sentence to the clue, the check, the model, the prompt version and the media hash."""
+    revision = record.current
+    if revision is None:
+        raise NotFound(_("There is no such object, or you may not see it."))
+    annotation, review = revision.annotation, revision.review
+    return {
+        "record": record.pk,
+        "clip": record.clip.name,
+        "grade": record.grade,
+        "revision": revision.number,
+        "sha256": revision.sha256,
+        "origin": revision.source,
+        "detail": revision.source_detail or None,
+        "annotation": annotation.pk if annotation else None,
+        "annotator": pseudonym(record.corpus, annotation.user_id if annotation else None),
+        "reviewer": pseudonym(record.corpus, review.reviewer_id if review else None),
+        "review_reason": review.reason or None if review else None,
+        "edited_by_reviewer": bool(review and review.edited),
+        "created_at": iso(revision.created_at),
+        **{key: revision.provenance.get(key) for key in ("media_sha256", "clues", "sentences", "description")},
+    }
+
+
+def annotations_of(clip: Clip) -> QuerySet[Annotation]:
+    """Every annotation of a clip with its checks; ask `blind_to` first."""
+    return Annotation.objects.filter(clip=clip).select_related("claim").prefetch_related("checks").order_by("id")
+
+
+def progress(corpus: Corpus, user: Any) -> dict[str, Any]:
+    """Slots by kind and state, records by grade, and what there is to do for `user`."""
+    slots: dict[str, dict[str, int]] = {}
+    for row in Slot.objects.filter(corpus_id=corpus.pk).values("kind", "state").annotate(n=Count("id")).order_by():
+        slots.setdefault(row["kind"], {})[row["state"]] = row["n"]
+    graded = Record.objects.filter(corpus_id=corpus.pk, clip__withdrawn_at=None).values("grade").annotate(n=Count("id"))
+    counts = {row["grade"]: row["n"] for row in graded.order_by()}
+    roles = roles_on(user, corpus)
+    mine = Claim.objects.filter(user_id=user.pk, corpus_id=corpus.pk, state__in=["live", "returned"])
+    return {
+        "slots": slots,
+        "records": {grade: counts.get(grade, 0) for grade in ("coarse", "fine")},
+        "mine": {
+            "annotate": allowed(roles, "claim.annotate"),
+            "review": allowed(roles, "claim.review"),
+            **{state: mine.filter(state=state).count() for state in ("live", "returned")},
+        },
+    }
+
+
+def may_see_annotations(user: Any, clip: Clip) -> bool:
+    """Those who read records, unless they may still annotate this clip themselves."""
+    return may(user, clip.corpus, "record.view") and not blind_to(user, clip)

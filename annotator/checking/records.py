@@ -1,0 +1,187 @@
+"""Writing records: content in, the next revision with its canonical line, hash and provenance out.
+
+Every path to a record (review, submission, run, import) ends in `write`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from annotator.clips.models import Clip
+from annotator.prelabels.models import Clue, DescriptionDraft
+
+from . import canonical, sentences
+from .models import Annotation, Record, RecordRevision, Review, Summary
+
+
+def prompt_name(provenance: Mapping[str, Any]) -> str | None:
+    """`file@version` of the prompt that a provenance names; None where no prompt was used."""
+    prompt = provenance.get("prompt")
+    if isinstance(prompt, Mapping):
+        return f"{prompt.get('file')}@{prompt.get('version')}"
+    return prompt or None
+
+
+def text_in(clue: Clue, language: str) -> str:
+    """The clue's text in this language where it was rendered in it, else as it was written."""
+    return (clue.texts or {}).get(language) or clue.text
+
+
+def prelabel(clue: Clue, language: str) -> dict[str, Any]:
+    """What a pre-labeller had drafted, as a record keeps it."""
+    return {
+        "text": text_in(clue, language),
+        "prelabeller": clue.prelabeller.name,
+        "prompt": prompt_name(clue.provenance),
+    }
+
+
+def checked_content(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body's content for `write`: each check with what the pre-labeller had drafted."""
+    ids = [item["id"] for item in body["clues"] if item.get("id")]
+    rows = {clue.pk: clue for clue in Clue.objects.filter(pk__in=ids).select_related("prelabeller")}
+    items = []
+    for item in body["clues"]:
+        clue = rows.get(item["id"]) if item.get("id") else None
+        items.append({**item, "prelabel": prelabel(clue, item["language"]) if clue else None, "origin": clue})
+    return {**body, "clues": items}
+
+
+def drafted_content(draft: DescriptionDraft, clues: Iterable[Clue]) -> dict[str, Any]:
+    """A description draft's content for `write`: the clues as drafted, without a verdict."""
+    items = [
+        {
+            "modality": clue.modality,
+            "aspect": clue.aspect,
+            "language": clue.language,
+            "text": clue.text,
+            "span": clue.span,
+            "verdict": None,
+            "prelabel": prelabel(clue, clue.language),
+            "origin": clue,
+        }
+        for clue in clues
+    ]
+    return {
+        "clues": items,
+        "description": {"zh": draft.description_zh, "en": draft.description_en},
+        "ov_labels": {"zh": draft.ov_zh, "en": draft.ov_en},
+        "label": None,
+    }
+
+
+@transaction.atomic
+def write(
+    clip: Clip,
+    grade: str,
+    content: Mapping[str, Any],
+    *,
+    source: str,
+    source_detail: str = "",
+    annotation: Annotation | None = None,
+    review: Review | None = None,
+    draft: DescriptionDraft | None = None,
+    described_by: Mapping[str, Any] | None = None,
+    user: Any = None,
+) -> RecordRevision:
+    """Append a revision to the clip's record of this grade and make it the current one.
+
+    `content` is a body (`clues, description, ov_labels, label`), its clues optionally with `prelabel`.
+    Locks the record's row; two writers of one record come one after the other.
+    """
+    line, provenance = _line(clip, grade, content, described_by)
+    # Created without a current revision first: whoever comes second waits for the unique constraint, then the lock.
+    Record.objects.bulk_create([Record(corpus_id=clip.corpus_id, clip=clip, grade=grade)], ignore_conflicts=True)
+    record = Record.objects.select_for_update().get(clip=clip, grade=grade)
+    # Asked after the lock, in a statement of its own: a join would still show what was current before the wait.
+    last = RecordRevision.objects.filter(record=record).aggregate(last=Max("number"))["last"] or 0
+    revision = RecordRevision.objects.create(
+        record=record,
+        number=last + 1,
+        line=line,
+        sha256=canonical.sha256(line),
+        source=source,
+        source_detail=source_detail[:120],
+        annotation=annotation,
+        review=review,
+        draft=draft,
+        provenance=provenance,
+        created_by=user,
+    )
+    record.current = revision
+    record.save(update_fields=["current"])
+    return revision
+
+
+def _line(
+    clip: Clip, grade: str, content: Mapping[str, Any], described_by: Mapping[str, Any] | None
+) -> tuple[str, dict[str, Any]]:
+    """The canonical line, and where each clue and sentence of it came from."""
+    subtitle = {row.language: row.text for row in clip.subtitles.all()}
+    facts = {
+        **{key: getattr(clip, key) for key in ("name", "media_sha256", "duration", "source", "speaker")},
+        "licence": clip.effective_licence,
+        "subtitle": subtitle,
+    }
+    record = canonical.build(
+        facts,
+        clues=content["clues"],
+        description=content["description"],
+        ov_labels=content["ov_labels"],
+        label=content.get("label") or clip.label,
+        grade=grade,
+    )
+    # In the line's own order, so that an index in the provenance is an index in the line.
+    items = sorted(content["clues"], key=lambda item: canonical.clue_order(canonical.clue(item)))
+    texts = [{**item, "texts": item["origin"].texts if item.get("origin") else None} for item in items]
+    provenance = {
+        "media_sha256": clip.media_sha256,
+        "clues": [_clue_source(item) for item in items],
+        "sentences": {
+            language: [
+                {**link, "by": _author(link["text"], described_by)}
+                for link in sentences.link(record["description"][language], language, texts, subtitle.get(language))
+            ]
+            for language in canonical.LANGUAGES
+            if record["description"][language]
+        },
+        "description": dict(described_by) if described_by else None,
+    }
+    return canonical.dumps(record), provenance
+
+
+def _clue_source(item: Mapping[str, Any]) -> dict[str, Any]:
+    clue: Clue | None = item.get("origin")
+    if clue is None:
+        return {"clue": None, "verdict": item.get("verdict"), "source": None}
+    return {
+        "clue": clue.pk,
+        "verdict": item.get("verdict"),
+        "source": {**clue.provenance, "prelabeller": clue.prelabeller.name, "job": clue.job_id},
+    }
+
+
+def _author(sentence: str, described_by: Mapping[str, Any] | None) -> str:
+    """Who wrote a sentence: what drafted the description, where the sentence still reads as drafted, else a person."""
+    proposed = (described_by or {}).get("description") or {}
+    if any(sentence in (text or "") for text in proposed.values()):
+        return str((described_by or {}).get("source"))
+    return "person"
+
+
+def summary_source(summary: Summary | None) -> dict[str, Any] | None:
+    """`described_by` of a record whose annotator had asked for a summary."""
+    if summary is None:
+        return None
+    return {"source": summary.source, "description": summary.description, "provenance": summary.provenance}
+
+
+def draft_source(draft: DescriptionDraft) -> dict[str, Any]:
+    """`described_by` of a coarse record."""
+    return {
+        "source": "template" if draft.prelabeller.kind == "template" else "llm",
+        "description": {"zh": draft.description_zh or None, "en": draft.description_en or None},
+        "provenance": {**draft.provenance, "prelabeller": draft.prelabeller.name, "job": draft.job_id},
+    }

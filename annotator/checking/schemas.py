@@ -1,0 +1,196 @@
+"""The shapes of checking's REST, for the OpenAPI schema and for reading requests."""
+
+from rest_framework import serializers
+
+from annotator.prelabels.models import ASPECTS, MODALITIES
+
+from .models import VERDICTS
+
+
+class TextPair(serializers.Serializer):
+    zh = serializers.CharField(allow_null=True)
+    en = serializers.CharField(allow_null=True)
+
+
+class LabelPair(serializers.Serializer):
+    zh = serializers.ListField(child=serializers.CharField())
+    en = serializers.ListField(child=serializers.CharField())
+
+
+class MediaUrls(serializers.Serializer):
+    video = serializers.CharField(allow_null=True)
+    audio = serializers.CharField(allow_null=True)
+    poster = serializers.CharField(allow_null=True)
+    peaks = serializers.CharField(allow_null=True)
+    expires = serializers.DateTimeField()
+
+
+class ClaimClip(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    duration = serializers.FloatField(allow_null=True)
+    source = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+    speaker = serializers.CharField(allow_null=True)
+    synthetic = serializers.BooleanField()
+    media = MediaUrls()
+
+
+class ClueSource(serializers.Serializer):
+    prelabeller = serializers.CharField()
+    model = serializers.CharField(allow_null=True)
+    prompt = serializers.CharField(allow_null=True)
+
+
+class OfferedClue(serializers.Serializer):
+    id = serializers.IntegerField()
+    modality = serializers.ChoiceField(choices=MODALITIES)
+    aspect = serializers.ChoiceField(choices=ASPECTS)
+    language = serializers.CharField(help_text="zh | en")
+    text = serializers.CharField()
+    span = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    source = ClueSource(allow_null=True)  # type: ignore[assignment]
+    gate = serializers.ListField(child=serializers.JSONField())
+    texts = serializers.JSONField(allow_null=True)
+    codes = serializers.JSONField(allow_null=True)
+
+
+class CheckedClue(serializers.Serializer):
+    id = serializers.IntegerField(required=False, allow_null=True)
+    modality = serializers.ChoiceField(choices=MODALITIES)
+    aspect = serializers.ChoiceField(choices=ASPECTS)
+    language = serializers.CharField(help_text="zh | en")
+    text = serializers.CharField()
+    span = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    verdict = serializers.ChoiceField(choices=VERDICTS)
+    reason = serializers.CharField(required=False)
+
+
+class Body(serializers.Serializer):
+    """Of draft and submit. Every offered clue needs a verdict; one description language may be empty, not both."""
+
+    clues = CheckedClue(many=True)
+    description = TextPair()
+    ov_labels = LabelPair()
+    label = serializers.CharField(required=False)  # type: ignore[assignment]
+
+
+class Returned(serializers.Serializer):
+    reason = serializers.CharField()
+
+
+class Suggestion(serializers.Serializer):
+    description = TextPair()
+    ov_labels = LabelPair()
+    source = serializers.CharField()  # type: ignore[assignment]
+
+
+class ReviewableAnnotation(serializers.Serializer):
+    id = serializers.IntegerField()
+    annotator = serializers.CharField()
+    body = Body()
+    submitted_at = serializers.DateTimeField()
+
+
+class ClaimShape(serializers.Serializer):
+    id = serializers.IntegerField()
+    kind = serializers.CharField()
+    state = serializers.CharField()
+    corpus = serializers.CharField()
+    lease_end = serializers.DateTimeField()
+    clip = ClaimClip()
+    subtitle = TextPair()
+    clues = OfferedClue(many=True)
+    draft = Body(allow_null=True)
+    version = serializers.IntegerField()
+    returned = Returned(allow_null=True)
+    guideline = serializers.CharField()
+    suggestion = Suggestion(allow_null=True)
+    au = serializers.JSONField(allow_null=True)
+    annotations = ReviewableAnnotation(many=True, required=False)
+
+
+class ClaimRequest(serializers.Serializer):
+    kind = serializers.ChoiceField(choices=("annotate", "review"), default="annotate")
+    ahead = serializers.BooleanField(default=False)
+
+
+class SkipRequest(serializers.Serializer):
+    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=300)
+
+
+class Skipped(serializers.Serializer):
+    id = serializers.IntegerField()
+    state = serializers.CharField()
+
+
+class SavedDraft(serializers.Serializer):
+    version = serializers.IntegerField()
+    saved_at = serializers.DateTimeField()
+
+
+class Submitted(serializers.Serializer):
+    annotation = serializers.IntegerField()
+    record = serializers.IntegerField(allow_null=True)
+    state = serializers.CharField(help_text="submitted | recorded")
+
+
+class DecideRequest(serializers.Serializer):
+    decision = serializers.ChoiceField(choices=("accept", "return"))
+    annotation = serializers.IntegerField(required=False, allow_null=True, default=None)
+    reason = serializers.CharField(required=False, allow_blank=True, default="", trim_whitespace=False)
+    body = serializers.JSONField(required=False, allow_null=True, default=None)
+
+
+class Decided(serializers.Serializer):
+    review = serializers.IntegerField()
+    record = serializers.IntegerField(allow_null=True)
+
+
+class Summarised(serializers.Serializer):
+    description = TextPair()
+    ov_labels = LabelPair()
+    source = serializers.ChoiceField(choices=("llm", "template"))  # type: ignore[assignment]
+    note = serializers.CharField(allow_null=True)
+
+
+class RecordShape(serializers.Serializer):
+    id = serializers.IntegerField()
+    clip_id = serializers.IntegerField()
+    grade = serializers.CharField()
+    revision = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    origin = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    record = serializers.JSONField()
+
+
+class RevisionShape(serializers.Serializer):
+    number = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    origin = serializers.CharField()
+    detail = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class RecordDetailShape(RecordShape):
+    revisions = RevisionShape(many=True)
+
+
+class ProvenanceShape(serializers.Serializer):
+    record = serializers.IntegerField()
+    clip = serializers.CharField()
+    grade = serializers.CharField()
+    revision = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    origin = serializers.CharField()
+    detail = serializers.CharField(allow_null=True)
+    annotation = serializers.IntegerField(allow_null=True)
+    annotator = serializers.CharField(allow_null=True)
+    reviewer = serializers.CharField(allow_null=True)
+    review_reason = serializers.CharField(allow_null=True)
+    edited_by_reviewer = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    media_sha256 = serializers.CharField(allow_null=True)
+    clues = serializers.JSONField()
+    sentences = serializers.JSONField()
+    description = serializers.JSONField(allow_null=True)

@@ -1,0 +1,201 @@
+"""Drafts and submissions: what an annotator saves and hands in."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from annotator.clips.models import Clip
+from annotator.core import audit
+from annotator.core.errors import Conflict, PreconditionRequired, Stale, WorkbenchError
+from annotator.prelabels.models import Clue
+
+from . import bodies, idempotency, leases, records
+from .models import Annotation, Check, Claim, Draft, RecordRevision, Slot
+
+DRAFTABLE = ("live", "expired", "lost", "returned", "reopened")
+
+
+def offered_clues(claim: Claim) -> list[Clue]:
+    """The clues that were offered with the claim, in the order of the offer."""
+    rows = Clue.objects.filter(pk__in=claim.offered).select_related("prelabeller").in_bulk()
+    return [rows[pk] for pk in claim.offered if pk in rows]
+
+
+def body_of(annotation: Annotation) -> dict[str, Any]:
+    """The body that was submitted, rebuilt from the annotation's rows."""
+    return {
+        "clues": [
+            {
+                "id": check.clue_id,
+                **{key: getattr(check, key) for key in ("modality", "aspect", "language", "text")},
+                "span": None if check.span_start is None else [check.span_start, check.span_end],
+                "verdict": check.verdict,
+                "reason": check.reason,
+            }
+            for check in annotation.checks.all()
+        ],
+        "description": {"zh": annotation.description_zh, "en": annotation.description_en},
+        "ov_labels": {"zh": annotation.ov_zh, "en": annotation.ov_en},
+        "label": annotation.label,
+    }
+
+
+def last_draft(claim_id: int) -> Draft | None:
+    return Draft.objects.filter(claim_id=claim_id).order_by("-version").first()
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def save_draft(user: Any, claim_id: int, body: Any, if_match: str | None) -> Draft:
+    """Save the work on a claim as its next version, if `if_match` names the current one (`"0"` before the first).
+
+    Works while the claim is unfinished, expired leases included: nothing typed is lost. Raises PreconditionRequired
+    (no If-Match), Stale (another tab saved in the meantime), Conflict (the claim has ended), Invalid.
+    """
+    if not if_match:
+        raise PreconditionRequired(_("Saving a draft needs If-Match with the version that it was made from."))
+    body = bodies.draft(body)
+    leases.find_claim(user, claim_id)
+    with transaction.atomic():
+        claim = Claim.objects.select_for_update(of=("self",)).get(pk=claim_id)
+        if claim.state not in DRAFTABLE:
+            raise Conflict(_("This claim has ended: it was %(state)s.") % {"state": claim.state}, code="claim-closed")
+        current = last_draft(claim.pk)
+        version = current.version if current else 0
+        named = [tag.strip().removeprefix("W/") for tag in if_match.split(",")]
+        if etag(version) not in named and not (named == ["*"] and current):
+            raise Stale(_("Somebody saved a newer version of this draft, perhaps you in another tab."), version=version)
+        if current is not None and current.body == body:
+            return current
+        return Draft.objects.create(claim=claim, version=version + 1, body=body)
+
+
+def keep(claim: Claim, body: dict[str, Any]) -> None:
+    """Append a body to the drafts of a locked claim unless it is the last one already."""
+    current = last_draft(claim.pk)
+    if current is None or current.body != body:
+        Draft.objects.create(claim=claim, version=(current.version if current else 0) + 1, body=body)
+
+
+def submit(user: Any, claim_id: int, body: Any, *, key: str | None = None) -> dict[str, Any]:
+    """Hand in an annotation: `{"annotation", "record", "state"}`.
+
+    One transaction writes the annotation with its checks, ends the claim and its slot and, where this completes the
+    overlap, opens the review or (review: none) writes the fine record from this, the completing, annotation. The same
+    body sent again is answered the same, with a key or without; another body is Conflict `already-submitted`. An
+    expired lease is taken back if the slot is free; else Conflict `claim-lost`, with the body kept as a draft.
+    """
+    body = bodies.draft(body)
+    route = f"submit {claim_id}"
+    with transaction.atomic():
+        answer = idempotency.recall(user, key, route, body)
+        if answer is not None:
+            return answer
+        outcome = _submit(user, leases.lock_claim(user, claim_id), body)
+        if isinstance(outcome, dict):
+            idempotency.remember(user, key, route, body, outcome)
+    if isinstance(outcome, WorkbenchError):
+        raise outcome  # only now: what was written with it (the kept draft) is committed
+    return outcome
+
+
+def _submit(user: Any, claim: Claim, body: dict[str, Any]) -> dict[str, Any] | WorkbenchError:
+    if claim.slot.kind != "annotate":
+        raise Conflict(_("A review is decided, not submitted."), code="wrong-kind")
+    offered = offered_clues(claim)
+    if claim.state == "submitted":
+        return _again(claim, bodies.final(body, offered, duration=claim.clip.duration))
+    if not leases.hold(claim):
+        keep(claim, body)
+        Claim.objects.filter(pk=claim.pk).update(state="lost")
+        return leases.lost()
+    clean = bodies.final(body, offered, duration=claim.clip.duration)
+    annotation = _write_annotation(claim, clean)
+    keep(claim, clean)
+    claim.state = "submitted"
+    claim.save(update_fields=["state", "updated_at"])
+    Slot.objects.filter(pk=claim.slot_id).update(state="done")
+    audit.record(
+        user,
+        "claim.submit",
+        corpus=claim.corpus.slug,
+        target=f"claim {claim.pk}",
+        clip=claim.clip.name,
+        annotation=annotation.pk,
+    )
+    return _answer(annotation, _complete(claim, annotation, user))
+
+
+def _again(claim: Claim, clean: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a submission that was accepted before, if this is the same one."""
+    annotation = claim.annotations.order_by("-revision").first()
+    if annotation is None or body_of(annotation) != clean:
+        raise Conflict(_("This claim was submitted already, with another content."), code="already-submitted")
+    revision = RecordRevision.objects.filter(annotation=annotation, source="submission").first()
+    return _answer(annotation, revision)
+
+
+def _answer(annotation: Annotation, revision: RecordRevision | None) -> dict[str, Any]:
+    record = revision.record_id if revision else None
+    return {"annotation": annotation.pk, "record": record, "state": "recorded" if record else "submitted"}
+
+
+def _write_annotation(claim: Claim, body: dict[str, Any]) -> Annotation:
+    number = claim.annotations.aggregate(last=Max("revision"))["last"] or 0
+    annotation = Annotation.objects.create(
+        claim=claim,
+        clip_id=claim.clip_id,
+        user_id=claim.user_id,
+        revision=number + 1,
+        description_zh=body["description"]["zh"],
+        description_en=body["description"]["en"],
+        ov_zh=body["ov_labels"]["zh"],
+        ov_en=body["ov_labels"]["en"],
+        label=body["label"],
+    )
+    Check.objects.bulk_create(
+        Check(
+            annotation=annotation,
+            clue_id=item["id"],
+            position=position,
+            span_start=item["span"][0] if item["span"] else None,
+            span_end=item["span"][1] if item["span"] else None,
+            **{name: item[name] for name in ("verdict", "modality", "aspect", "language", "text", "reason")},
+        )
+        for position, item in enumerate(body["clues"])
+    )
+    return annotation
+
+
+def _complete(claim: Claim, annotation: Annotation, user: Any) -> RecordRevision | None:
+    """When the last annotate slot of the clip is done: the review opens (again), or the fine record is written."""
+    if Slot.objects.filter(clip_id=claim.clip_id, kind="annotate", state__in=["open", "claimed"]).exists():
+        return None
+    if claim.corpus.review == "required":
+        open_review(claim.clip)
+        return None
+    return records.write(
+        claim.clip,
+        "fine",
+        records.checked_content(body_of(annotation)),
+        source="submission",
+        annotation=annotation,
+        described_by=records.summary_source(claim.summaries.order_by("-id").first()),
+        user=user,
+    )
+
+
+def open_review(clip: Clip) -> Slot:
+    """The clip's review slot, open: new, or reopened after a resubmission; its last reviewer may take it again."""
+    slot, made = Slot.objects.get_or_create(
+        clip=clip, kind="review", number=1, defaults={"corpus_id": clip.corpus_id, "priority": clip.priority}
+    )
+    if not made and slot.state == "done":
+        Claim.objects.filter(slot=slot, state="submitted").update(state="reopened")
+        slot.state = "open"
+        slot.save(update_fields=["state"])
+    return slot

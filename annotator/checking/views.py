@@ -1,0 +1,48 @@
+"""The checking and the review page: shells whose scripts claim, save and submit by the REST API."""
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from annotator.clips.access import corpus_for
+from annotator.clips.models import Corpus
+
+from . import words
+
+
+def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[str, Any]:
+    return {
+        "corpus": corpus,
+        "kind": kind,
+        "page_title": f"{title} · {corpus.name}",
+        "text": words.script(),
+        "modalities": words.modalities(),
+        "aspects": words.aspects(),
+        "labels": words.labels(),
+        "reject_reasons": words.reject_reasons(),
+        "skip_reasons": words.skip_reasons(),
+        "shortcuts": words.shortcuts(kind),
+    }
+
+
+@login_required
+@never_cache
+@require_safe
+def check(request: HttpRequest, slug: str) -> HttpResponse:
+    """The next clip for me, its clues, and what I say about them."""
+    corpus = corpus_for(request.user, slug, "claim.annotate")
+    return render(request, "checking/check.html", _shell(request, corpus, "annotate", _("Check")))
+
+
+@login_required
+@never_cache
+@require_safe
+def review(request: HttpRequest, slug: str) -> HttpResponse:
+    """The next clip to decide over, its annotations side by side."""
+    corpus = corpus_for(request.user, slug, "claim.review")
+    return render(request, "checking/review.html", _shell(request, corpus, "review", _("Review")))

@@ -1,0 +1,18 @@
+"""Where higher rooms add to what clips show: each appends a function in its apps.py `ready()`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+
+from .models import Clip, Corpus
+
+# (request, clip) -> html-safe string below the player of a clip's page; "" for nothing.
+panels: list[Callable[[HttpRequest, Clip], str]] = []
+
+# (corpus, user) -> {"key": JSON}: joined into GET /corpora/{slug}/progress/ and the corpus' overview.
+progress: list[Callable[[Corpus, Any], dict[str, Any]]] = []
+
+# (corpus, {clip id: [{modality, aspect, language, text, source}]}) -> ids of the clips whose clues changed.
+# Called inside the transaction that stores the manifest's rows; the clues are checked already.
+clue_importers: list[Callable[[Corpus, dict[int, list[dict[str, Any]]]], set[int]]] = []

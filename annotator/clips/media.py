@@ -1,0 +1,154 @@
+"""A clip's files: local paths for steps, signed URLs for players.
+
+A URL is signed for one user (and, for an annotator, one claim) and lives as long as the lease. The signature
+alone opens nothing: whoever asks must be signed in as that user, and still be allowed to see the clip.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core import signing
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotator.core.errors import Forbidden, Gone, NotFound
+
+from . import storage
+from .access import may
+from .models import Clip, DerivedMedia
+
+# kind in a URL -> kind of the derived file
+KINDS = {
+    "video": "proxy",
+    "muted": "muted",
+    "audio": "audio",
+    "poster": "poster",
+    "peaks": "peaks",
+    "wav": "wav",
+}
+CONTENT_TYPES = {
+    "video": "video/mp4",
+    "muted": "video/mp4",
+    "audio": "audio/mp4",
+    "poster": "image/jpeg",
+    "peaks": "application/json",
+    "wav": "audio/wav",
+}
+SHOWN = ("video", "audio", "poster", "peaks")
+SALT = "annotator.clips.media"
+
+# (claim id, user id) -> whether that person's claim is still live. The room of claims appends its check.
+lease_checks: list[Callable[[int, int], bool]] = []
+
+
+def signed_urls(clip: Clip, user: Any, *, claim_id: int | None = None, expires: datetime) -> dict[str, str | None]:
+    """`{"video", "audio", "poster", "peaks", "expires"}`: paths on this host that `user` may fetch until
+    `expires`; None for what the clip lacks. Prefetch `derivatives` where there are many clips.
+
+    A withdrawn clip has none.
+    """
+    made = set() if clip.withdrawn_at else {row.kind for row in clip.derivatives.all()}
+    value = {"c": clip.pk, "u": user.pk, "k": claim_id, "x": int(expires.timestamp())}
+    token = signing.dumps(value, salt=SALT)
+    urls: dict[str, str | None] = {
+        kind: reverse("clips:media", args=[token, kind]) if KINDS[kind] in made else None for kind in SHOWN
+    }
+    return {**urls, "expires": expires.isoformat()}
+
+
+def open_signed(token: str, kind: str, user: Any) -> DerivedMedia:
+    """The derived file that a signed URL stands for, if `user` may have it now.
+
+    Raises NotFound (no such URL or file), Forbidden (expired, somebody else's, right or lease gone), Gone.
+    """
+    try:
+        value = signing.loads(token, salt=SALT)
+    except signing.BadSignature as error:
+        raise NotFound(_("There is no such object, or you may not see it.")) from error
+    if value["u"] != user.pk:
+        raise Forbidden(_("This address was made for somebody else."))
+    if value["x"] < timezone.now().timestamp():
+        raise Forbidden(_("This address has expired; load the page again."), code="expired")
+    clip = Clip.objects.select_related("corpus").filter(pk=value["c"]).first()
+    if clip is None or kind not in KINDS:
+        raise NotFound(_("There is no such object, or you may not see it."))
+    claim_id = value["k"]
+    # A lease outlives the role that it was given by; the right to look does not.
+    works = may(user, clip.corpus, "claim.annotate") or may(user, clip.corpus, "claim.review")
+    live = claim_id is not None and works and any(check(claim_id, user.pk) for check in lease_checks)
+    if not live and not may(user, clip.corpus, "clip.view"):
+        raise Forbidden(_("Your claim on this clip has ended."))
+    if clip.withdrawn_at:
+        raise Gone(_("This clip was withdrawn."))
+    made = clip.derivatives.filter(kind=KINDS[kind]).first()
+    if made is None:
+        raise NotFound(_("This clip has no such media."))
+    return made
+
+
+def original_path(clip: Clip) -> Path:
+    """A local file with the clip's original bytes.
+
+    A file by reference is opened below MEDIA_IMPORT_ROOTS only, wherever its links lead. Raises Gone for a
+    withdrawn clip, FileNotFoundError when there is no file (none known, moved, not allowed).
+    """
+    _refuse_withdrawn(clip)
+    path: Path | None = None
+    if clip.media == "stored":
+        path = storage.local_path(clip.media_path)
+    elif clip.media == "reference":
+        path = storage.referenced_path(clip.media_path)
+    if path is None:
+        raise FileNotFoundError(2, "the clip's media is not there, or not below MEDIA_IMPORT_ROOTS", clip.name)
+    return path
+
+
+def derived_path(clip: Clip, kind: str) -> Path | None:
+    """A local file of a derived kind (proxy, muted, audio, wav, poster, peaks); None where the clip has none.
+
+    Raises Gone for a withdrawn clip, FileNotFoundError when the file was lost.
+    """
+    _refuse_withdrawn(clip)
+    made = clip.derivatives.filter(kind=kind).first()
+    return None if made is None else local_file(made)
+
+
+def wav_path(clip: Clip) -> Path | None:
+    """The clip's 16 kHz mono audio; None for a clip without audio. Raises as `derived_path`."""
+    return derived_path(clip, "wav")
+
+
+def au_path(clip: Clip) -> Path | None:
+    """The clip's OpenFace CSV; None where it has none. Raises as `derived_path`."""
+    _refuse_withdrawn(clip)
+    track = getattr(clip, "au_track", None)
+    if track is None:
+        return None
+    path = storage.local_path(track.path)
+    if path is None:
+        raise FileNotFoundError(2, "the clip's action-unit track is not there", track.path)
+    return path
+
+
+def open_derived(clip: Clip, kind: str) -> Any:
+    """A derived file, opened for reading. Raises FileNotFoundError where the clip has none, Gone."""
+    path = derived_path(clip, kind)
+    if path is None:
+        raise FileNotFoundError(2, f"the clip has no {kind}", clip.name)
+    return path.open("rb")
+
+
+def local_file(made: DerivedMedia) -> Path:
+    """The local file of a derived row. Raises FileNotFoundError."""
+    path = storage.local_path(made.path)
+    if path is None:
+        raise FileNotFoundError(2, f"the derived file ({made.kind}) is not there; ingest the clip again", made.path)
+    return path
+
+
+def _refuse_withdrawn(clip: Clip) -> None:
+    if clip.withdrawn_at:
+        raise Gone(_("This clip was withdrawn."))

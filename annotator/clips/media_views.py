@@ -1,0 +1,47 @@
+"""`/media/<signed token>/<kind>`: the bytes of a clip's derived file, by Range, for the one it was signed for."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+
+from annotator.accounts.authentication import TokenAuthentication
+from annotator.core.errors import WorkbenchError, problem, problem_response
+from annotator.core.files import ranged_response
+
+from . import media
+
+
+@require_safe
+def media_file(request: HttpRequest, token: str, kind: str) -> HttpResponseBase:
+    """200, 206, 304 or 416 with the file; problem+json otherwise (401, 403, 404, 410). Never a raw path."""
+    try:
+        user = _user(request)
+        if user is None:
+            body = problem(401, "not-authenticated", _("Sign in, or send a token."))
+            return JsonResponse(body, status=401, headers={"WWW-Authenticate": 'Bearer realm="workbench"'})
+        made = media.open_signed(token, kind, user)
+        response = ranged_response(
+            request, media.local_file(made), content_type=media.CONTENT_TYPES[kind], etag=made.sha256
+        )
+    except WorkbenchError as error:
+        return problem_response(error)
+    except FileNotFoundError as error:
+        return JsonResponse(problem(404, "media-lost", str(error.strerror)), status=404)
+    # Asked again each time (304 where nothing changed), so that a withdrawal or a lost right holds at once.
+    response["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _user(request: HttpRequest) -> Any:
+    """The session's user, or the token's; None for nobody."""
+    if request.user.is_authenticated:
+        return request.user
+    try:
+        found = TokenAuthentication().authenticate(Request(request))
+    except APIException:
+        return None
+    return found[0] if found else None

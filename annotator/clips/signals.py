@@ -1,0 +1,6 @@
+"""What clips tell to the rooms above."""
+
+from django.dispatch import Signal
+
+clips_changed = Signal()  # corpus, clip_ids: clips were created; sent inside the transaction
+clip_withdrawn = Signal()  # clip: withdrawn for good; sent inside the transaction

@@ -1,0 +1,80 @@
+"""Request ids in every log line and answer; errors of the services rendered for people."""
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from .errors import LengthRequired, WorkbenchError, problem_response
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+logger = structlog.get_logger("annotator.request")
+
+
+def in_chunks(request: HttpRequest) -> bool:
+    """Whether the body comes in chunks, its length unknown beforehand."""
+    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    return chunked and not request.META.get("CONTENT_LENGTH")
+
+
+class RequestIdMiddleware:
+    """Takes `X-Request-ID` from a proxy or makes one; binds it to the log and answers it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _SAFE_ID.fullmatch(given) else uuid.uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        if response.status_code >= 500:
+            logger.error("request failed", method=request.method, path=request.path, status=response.status_code)
+        return response
+
+
+class ErrorMiddleware:
+    """A WorkbenchError that leaves a view becomes a page, an htmx partial or problem+json, with its status."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        # PostgreSQL keeps no NUL, and no address of ours has one: said once, here, for every view and parameter.
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("NUL in the address")
+        response = self.get_response(request)
+        if response.status_code == 405 and not response.content:
+            return self._not_allowed(request, response)
+        return response
+
+    @staticmethod
+    def _not_allowed(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Who reloads the address of a form that was sent sees why, not an empty page."""
+        message = _("Nothing can be read at this address: it takes a form that is sent from another page.")
+        page = render(request, "core/error.html", {"error": WorkbenchError(message), "status": 405}, status=405)
+        page["Allow"] = response["Allow"]
+        return page
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Django takes a body without Content-Length for an empty one; what was sent must not vanish silently."""
+        if not in_chunks(request) or getattr(getattr(view, "cls", None), "reads_chunks", False):
+            return None
+        return self.process_exception(request, LengthRequired(_("The body needs a Content-Length.")))
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, WorkbenchError):
+            return None
+        if request.path.startswith("/api/") or "application/json" in request.headers.get("Accept", ""):
+            return problem_response(exception)
+        template = "core/_error.html" if getattr(request, "htmx", False) else "core/error.html"
+        return render(request, template, {"error": exception}, status=exception.status)

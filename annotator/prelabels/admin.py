@@ -1,0 +1,55 @@
+"""Admin of pre-labelling: models are registered here; runs are only looked at, their pages start and cancel them."""
+
+from typing import Any
+
+from django.contrib import admin
+
+from .models import Clue, Job, Pipeline, PreLabeller, Run
+
+
+class ReadOnly(admin.ModelAdmin):
+    """What the services write is looked at here, never changed."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(PreLabeller)
+class PreLabellerAdmin(admin.ModelAdmin):
+    list_display = ["name", "kind", "modality", "language", "model", "trust"]
+    list_filter = ["kind", "modality", "trust"]
+    search_fields = ["name", "model"]
+
+
+@admin.register(Pipeline)
+class PipelineAdmin(ReadOnly):
+    list_display = ["name", "version", "sha256", "created_at"]
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnly):
+    list_display = ["id", "corpus", "pipeline", "state", "started_by", "created_at", "finished_at"]
+    list_filter = ["state"]
+    list_select_related = ["corpus", "pipeline", "started_by"]
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnly):
+    list_display = ["id", "run", "clip", "step", "state", "error_code", "attempts", "losses", "calls"]
+    list_filter = ["state", "step"]
+    list_select_related = ["run__pipeline", "clip"]
+
+
+@admin.register(Clue)
+class ClueAdmin(ReadOnly):
+    list_display = ["id", "clip", "prelabeller", "modality", "aspect", "language", "text", "superseded_at"]
+    list_filter = ["modality", "language"]
+    list_select_related = ["clip", "prelabeller"]

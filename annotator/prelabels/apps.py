@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+
+
+class PrelabelsConfig(AppConfig):
+    name = "annotator.prelabels"
+
+    def ready(self) -> None:
+        """Show clues on a clip's page; take the clues that come with a manifest."""
+        from annotator.clips import hooks
+
+        from .imports import import_clues
+        from .panel import clues_panel
+
+        hooks.panels.append(clues_panel)
+        hooks.clue_importers.append(import_clues)

@@ -1,0 +1,201 @@
+"""Pre-labels made elsewhere: one text per clip from a CSV or JSONL file."""
+
+import csv
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from annotator.clips.access import require
+from annotator.clips.models import Clip, Corpus
+from annotator.core import audit
+from annotator.core.errors import Invalid
+
+from .models import ASPECTS, MODALITIES, Clue, PreLabeller
+from .outputs import supersede
+
+BATCH = 500
+MAX_TEXT = 20_000  # characters of one clue
+ASPECT_OF = {"visual": "expression", "audio": "tone", "text": "content"}
+csv.field_size_limit(1 << 20)
+
+
+def import_prelabels(
+    user: Any,
+    corpus: Corpus,
+    content: bytes,
+    *,
+    filename: str,
+    prelabeller: str,
+    modality: str,
+    language: str,
+    aspect: str | None = None,
+) -> dict[str, Any]:
+    """Make the file's texts the current clues of `prelabeller`; answers like an ingest.
+
+    CSV with the columns `name,text` or one JSON object a line with those keys, UTF-8. A row that cannot be used is
+    reported by its line and the others go on; rows are written in batches, so a long import keeps what it has done.
+    Raises Invalid for a file, modality, language or pre-labeller that cannot be used at all.
+    """
+    if user is not None:
+        require(user, corpus, "clip.ingest")
+    aspect = ASPECT_OF.get(modality, "") if aspect is None else aspect
+    if modality not in MODALITIES or aspect not in ASPECTS:
+        raise Invalid(_("The modality must be one of: %(known)s.") % {"known": ", ".join(MODALITIES)})
+    if language not in ("zh", "en"):
+        raise Invalid(_("The language must be zh or en."))
+    source = _import_source(prelabeller, modality, language)
+    report: dict[str, Any] = {"created": 0, "updated": 0, "unchanged": 0}
+    report |= {key: [] for key in ("duplicates", "repaired", "warnings", "failed")}
+    origin = {"prelabeller": source.name, "file": filename, "file_sha256": hashlib.sha256(content).hexdigest()}
+    seen: dict[str, int] = {}
+    rows = _unique(_rows(content, filename), seen, report)
+    while batch := list(itertools.islice(rows, BATCH)):
+        _write_batch(corpus, source, batch, (modality, aspect, language), origin, report)
+    counts = {key: report[key] for key in ("created", "updated", "unchanged")} | {"failed": len(report["failed"])}
+    audit.record(user, "prelabels.import", corpus=corpus.slug, target=source.name, file=filename, **counts)
+    return report
+
+
+def _import_source(name: str, modality: str, language: str) -> PreLabeller:
+    if not name or len(name) > 120:
+        raise Invalid(_("The pre-labeller needs a name of at most 120 characters."))
+    row, _made = PreLabeller.objects.get_or_create(
+        name=name, defaults={"kind": "import", "modality": modality, "language": language}
+    )
+    if row.kind != "import":
+        raise Invalid(_("“%(name)s” is a pre-labeller of this workbench; choose another name.") % {"name": name})
+    return row
+
+
+def _rows(content: bytes, filename: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """(line, row) or (line, what is wrong with it)."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise Invalid(
+            _("%(file)s is not UTF-8: line %(line)s holds a byte that is not.") % {"file": filename, "line": line}
+        ) from error
+    if Path(filename).suffix.lower() in (".jsonl", ".ndjson"):
+        yield from _jsonl(text)
+        return
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = reader.fieldnames or []
+        if missing := [column for column in ("name", "text") if column not in header]:
+            raise Invalid(_("%(file)s lacks the column “%(column)s”.") % {"file": filename, "column": missing[0]})
+        for row in reader:
+            short = row.get("text") is None or None in row
+            yield reader.line_num, "the row has too few or too many fields" if short else row
+    except csv.Error as error:
+        yield reader.line_num, f"the rest of the file cannot be read as CSV: {error}"
+
+
+def _jsonl(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield number, f"not JSON: {error}"
+            continue
+        whole = isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("text"), str)
+        yield number, row if whole else "not an object with the texts “name” and “text”"
+
+
+def _unique(
+    rows: Iterator[tuple[int, dict[str, Any] | str]], seen: dict[str, int], report: dict[str, Any]
+) -> Iterator[tuple[int, str, str]]:
+    """Good rows as (line, name, text); the bad ones go to the report."""
+    for line, row in rows:
+        if isinstance(row, str):
+            report["failed"].append({"line": line, "reason": row})
+            continue
+        name, text = row["name"].strip(), row["text"].strip()
+        if not name:
+            report["failed"].append({"line": line, "reason": "the name is empty"})
+        elif name in seen:
+            report["failed"].append({"line": line, "name": name, "reason": f"the name is in line {seen[name]} already"})
+        elif not text:
+            report["failed"].append({"line": line, "name": name, "reason": "the text is empty"})
+        elif "\x00" in name + text:
+            report["failed"].append({"line": line, "reason": "the row holds a NUL character"})
+        elif len(text) > MAX_TEXT:
+            report["failed"].append({"line": line, "name": name, "reason": f"the text is longer than {MAX_TEXT}"})
+        else:
+            seen[name] = line
+            yield line, name, text
+
+
+@transaction.atomic
+def _write_batch(
+    corpus: Corpus,
+    source: PreLabeller,
+    batch: list[tuple[int, str, str]],
+    kind: tuple[str, str, str],
+    origin: dict[str, Any],
+    report: dict[str, Any],
+) -> None:
+    modality, aspect, language = kind
+    names = [name for _line, name, _text in batch]
+    clips = {clip.name: clip for clip in corpus.clips.filter(name__in=names).select_for_update(no_key=True)}
+    before = dict(
+        Clue.objects.filter(
+            clip__in=clips.values(), prelabeller=source, superseded_at=None, modality=modality, aspect=aspect,
+            language=language,
+        ).values_list("clip_id", "pk")
+    )  # fmt: skip
+    for line, name, text in batch:
+        clip: Clip | None = clips.get(name)
+        if clip is None:
+            report["failed"].append({"line": line, "name": name, "reason": "no clip of this name in the corpus"})
+            continue
+        if clip.withdrawn_at is not None:
+            report["failed"].append({"line": line, "name": name, "reason": "the clip was withdrawn"})
+            continue
+        item = {"modality": modality, "aspect": aspect, "language": language, "text": text}
+        provenance = {**origin, "line": line, "media_sha256": clip.media_sha256}
+        clue = supersede(clip, source, [item], provenance, only=kind)[0]
+        outcome = "created" if clip.pk not in before else "unchanged" if before[clip.pk] == clue.pk else "updated"
+        report[outcome] += 1
+
+
+def import_clues(corpus: Corpus, clues: dict[int, list[dict[str, Any]]]) -> set[int]:
+    """Clues that came with a manifest's rows, by clip id; the ids of the clips whose clues changed.
+
+    Call it inside the transaction that stores the rows. Clues of one source with the same modality, aspect and
+    language become one: a pre-labeller has one current clue of a kind.
+    """
+    changed: set[int] = set()
+    for clip in corpus.clips.filter(pk__in=clues).select_for_update(no_key=True).order_by("pk"):
+        for name, items in _by_source(clues[clip.pk]).items():
+            source = _import_source(name, "", "")
+            before = set(_current(clip, source))
+            supersede(clip, source, items, {"prelabeller": name, "media_sha256": clip.media_sha256})
+            if set(_current(clip, source)) != before:
+                changed.add(clip.pk)
+    return changed
+
+
+def _current(clip: Clip, source: PreLabeller) -> Iterable[int]:
+    return Clue.objects.filter(clip=clip, prelabeller=source, superseded_at=None).values_list("pk", flat=True)
+
+
+def _by_source(clues: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    merged: dict[str, dict[tuple[str, str, str], dict[str, Any]]] = {}
+    for clue in clues:
+        of_source = merged.setdefault(str(clue.get("source") or "manifest")[:120], {})
+        key = (clue["modality"], clue.get("aspect") or "", clue["language"])
+        if key in of_source:
+            of_source[key]["text"] += f"\n{clue['text']}"
+        else:
+            of_source[key] = dict(zip(("modality", "aspect", "language"), key, strict=True)) | {"text": clue["text"]}
+    return {name: list(items.values()) for name, items in merged.items()}

@@ -1,0 +1,31 @@
+"""What the clip's page shows of pre-labelling: the current clues, each with its source."""
+
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.translation import get_language
+
+from annotator.clips.access import may
+from annotator.clips.models import Clip
+
+from . import queries
+from .models import Clue, DescriptionDraft
+
+
+def _shown(clue: Clue) -> dict[str, str]:
+    """`{"language", "text"}` in the reader's language where the clue has a rendering in it, else as it was written."""
+    language = "zh" if (get_language() or "").startswith("zh") else "en"
+    text = (clue.texts or {}).get(language)
+    return {"language": language, "text": text} if text else {"language": clue.language, "text": clue.text}
+
+
+def clues_panel(request: HttpRequest, clip: Clip) -> str:
+    """The panel's HTML; "" for who may not see pre-labels."""
+    if not may(request.user, clip.corpus, "run.view"):
+        return ""
+    context = {
+        "clip": clip,
+        "clues": [(clue, _shown(clue)) for clue in queries.clues_for(clip).select_related("prelabeller", "job")],
+        "draft": DescriptionDraft.objects.filter(clip=clip).select_related("prelabeller", "job").last(),
+        "may_start": may(request.user, clip.corpus, "run.start"),
+    }
+    return render_to_string("prelabels/_panel.html", context, request=request)

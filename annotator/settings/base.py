@@ -1,0 +1,252 @@
+"""What every deployment shares. Everything that differs is read from the environment.
+
+| variable | meaning | default |
+|---|---|---|
+| WORKBENCH_ENV | `development` or `production` | development |
+| WORKBENCH_VAR | folder of all state | `var/` beside manage.py |
+| DATABASE_URL | PostgreSQL 15+ | the embedded server |
+| BROKER_URL | Redis or RabbitMQ for Celery | the embedded Redis |
+| SECRET_KEY | signing key | `var/secret-key` (development) |
+| ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS | comma-separated | loopback |
+| MEDIA_IMPORT_ROOTS | folders that `ingest --media reference` may point into, colon-separated | none |
+| UPLOAD_MAX_BYTES | largest uploaded clip | 2 GiB |
+| PRELABEL_BASE_URL, PRELABEL_MODEL, PRELABEL_API_KEY | multimodal OpenAI-compatible server | not configured |
+| LLM_BASE_URL, LLM_MODEL, LLM_API_KEY | text OpenAI-compatible server | not configured |
+| METRICS_TOKEN | lets a scraper read /metrics | an admin; with `make run` also this machine |
+| PRELABEL_TRUST, LLM_TRUST | `inside` or `outside` | inside for loopback and private addresses, else outside |
+| TRUSTED_PROXIES | proxies of ours before the web server; they append to X-Forwarded-For | 0 |
+| LEASE_SECONDS | how long a claim is held without a sign of life | 1800 |
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+VAR = Path(os.environ.get("WORKBENCH_VAR") or BASE_DIR / "var").resolve()
+
+
+def env_list(name: str, default: str = "", separator: str = ",") -> list[str]:
+    return [item.strip() for item in os.environ.get(name, default).split(separator) if item.strip()]
+
+
+def env_int(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal():
+        raise ImproperlyConfigured(f"{name} must be a whole number, not “{value}”.")
+    return int(value)
+
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "django_htmx",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "annotator.core",
+    "annotator.accounts",
+    "annotator.clips",
+    "annotator.prelabels",
+    "annotator.checking",
+    "annotator.snapshots",
+    "annotator.experiments",
+]
+
+MIDDLEWARE = [
+    "annotator.core.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",  # this far out, so that a refused Host or a broken session carries the policy, too
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "annotator.core.middleware.ErrorMiddleware",
+]
+
+ROOT_URLCONF = "annotator.urls"
+WSGI_APPLICATION = "annotator.wsgi.application"
+ASGI_APPLICATION = "annotator.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    },
+]
+
+# PostgreSQL only. manage.py and the supervisor set DATABASE_URL to the embedded server when nobody else did.
+try:
+    _database = dj_database_url.config(default="postgresql:///workbench", conn_max_age=0, conn_health_checks=True)
+except ValueError as error:
+    raise ImproperlyConfigured("DATABASE_URL is not an address like postgresql://user:password@host/name.") from error
+DATABASES = {"default": _database}
+if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgresql://…); nothing else will do.")
+DATABASES["default"]["ATOMIC_REQUESTS"] = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "accounts:sign-in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "accounts:sign-in"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = os.environ.get("TZ", "UTC") or "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+MEDIA_ROOT = VAR / "media"
+MEDIA_URL = "/media/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 2**20
+DATA_UPLOAD_MAX_NUMBER_FILES = 2000
+
+UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 2 * 2**30)
+MEDIA_IMPORT_ROOTS = [Path(p).resolve() for p in env_list("MEDIA_IMPORT_ROOTS", separator=":")]
+# Wrong passwords for one name from one address, and for all names from one address, until SIGN_IN_WINDOW is over.
+SIGN_IN_ATTEMPTS, SIGN_IN_ATTEMPTS_OF_ADDRESS, SIGN_IN_WINDOW = 10, 100, timedelta(minutes=15)
+# How many proxies of ours append to X-Forwarded-For; 0: the address is that of the connection.
+TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
+LEASE_SECONDS = env_int("LEASE_SECONDS", 30 * 60)
+# How long a worker may stay silent before its pre-labelling job goes to another; it says so thrice as often.
+PRELABEL_LEASE_SECONDS = float(os.environ.get("PRELABEL_LEASE_SECONDS", 30))
+SNAPSHOT_ROOT = VAR / "snapshots"
+RUNS_ROOT = VAR / "runs"
+
+CELERY_BROKER_URL = os.environ.get("BROKER_URL", "redis://")
+# Unacknowledged messages return after this long; it must exceed the longest task (see time limits).
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 900
+CELERY_TASK_SOFT_TIME_LIMIT = 840
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "cpu"
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "sweep-jobs": {"task": "annotator.prelabels.tasks.sweep", "schedule": 5.0},
+    "sweep-uploads": {"task": "annotator.clips.tasks.sweep", "schedule": 15.0},
+    "sweep-training": {"task": "annotator.experiments.tasks.sweep", "schedule": 15.0},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "annotator.accounts.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [
+        "annotator.core.parsers.BoundedJSONParser",
+        "rest_framework.parsers.MultiPartParser",
+        "rest_framework.parsers.FormParser",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "annotator.core.paging.CursorPages",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "annotator.core.errors.problem_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "EMER Workbench",
+    "DESCRIPTION": "Clips, clues, claims, records, runs and snapshots.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "RunState": "annotator.prelabels.models.Run.STATES",
+        "JobState": "annotator.prelabels.models.Job.STATES",
+        "ClaimState": "annotator.checking.models.Claim.STATES",
+    },
+}
+
+# No inline script or style anywhere; API docs, whose bundle needs inline style, relax it in their own view.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:", "blob:"],
+        "media-src": [SELF, "blob:"],
+        "connect-src": [SELF],
+        "font-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+
+# Counts only, no content; behind a proxy every visitor would seem to be on loopback, so production says no.
+METRICS_ON_LOOPBACK = False
+
+LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"structured": {"()": "annotator.core.logs.formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "WARNING"},
+        "celery": {"level": LOG_LEVEL},
+    },
+}

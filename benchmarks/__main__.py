@@ -1,0 +1,57 @@
+"""`python -m benchmarks [--out FILE] [--clips N] [--only PART …]`: all measurements into one JSON."""
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import annotation, freeze, media, prelabel, train
+from .figures import machine
+from .world import use_django, world
+
+PARTS = ("media", "train", "annotation", "prelabel", "freeze")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"))
+    parser.add_argument("--clips", type=int, default=20_000, help="clips of the large corpus (default 20,000)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of eight annotators at work (default 20)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="prelabel and freeze need annotation")
+    chosen = parser.parse_args()
+    wanted = chosen.only or PARTS
+    results: dict[str, Any] = {"machine": machine(), "clips": chosen.clips}
+    failed: list[str] = []
+
+    def part(name: str, measure: Callable[[], dict[str, Any]]) -> None:
+        if name not in wanted:
+            return
+        began = time.perf_counter()
+        try:
+            figures = measure()
+        except Exception as error:  # noqa: BLE001 - the other figures are still worth having; said below
+            traceback.print_exc()
+            figures = {"failed": f"{type(error).__name__}: {error}"[:500]}
+            failed.append(name)
+        results[name] = {**figures, "took_s": round(time.perf_counter() - began, 1)}
+        print(f"{name}: {json.dumps(results[name], ensure_ascii=False)}", file=sys.stderr, flush=True)
+
+    small = max(500, chosen.clips // 10)
+    part("media", media.measure)
+    with world() as ours:
+        use_django()
+        part("train", lambda: train.measure(ours))
+        part("annotation", lambda: annotation.measure(ours, chosen.clips, small, chosen.seconds))
+        part("prelabel", lambda: prelabel.measure(ours, "full"))
+        part("freeze", lambda: freeze.measure(ours, "full", "small"))
+    chosen.out.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+    print(json.dumps({"out": str(chosen.out), "failed": failed}))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The ML library of EMER Workbench: media, face, voice, model clients, pipeline steps, metrics. Knows no Django."""

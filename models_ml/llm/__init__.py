@@ -1,0 +1,29 @@
+"""The client for text models behind any OpenAI-compatible server:
+
+endpoints, bounded and retried calls, named failures.
+"""
+
+from __future__ import annotations
+
+from models_ml.llm.answers import clean, is_refusal, json_object, language_of, usable_text
+from models_ml.llm.client import Completion, complete, request_hash
+from models_ml.llm.endpoint import Endpoint, endpoint_from_env, how_to_configure, require
+from models_ml.llm.errors import ModelFailure, NotConfigured, excerpt
+
+__all__ = [
+    "Completion",
+    "Endpoint",
+    "ModelFailure",
+    "NotConfigured",
+    "clean",
+    "complete",
+    "endpoint_from_env",
+    "excerpt",
+    "how_to_configure",
+    "is_refusal",
+    "json_object",
+    "language_of",
+    "request_hash",
+    "require",
+    "usable_text",
+]

@@ -1,0 +1,264 @@
+"""The child's side: opens one media file with PyAV and writes one JSON line, then raw bytes, to stdout.
+
+Started by `child.ask` under limits. Only the file and pipe protocols and a list of plain containers are
+allowed: playlists (HLS, ffconcat, DASH) could make the demuxer read other files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+import numpy as np
+
+from models_ml.media.formats import FORMATS, PROTOCOLS
+
+#: A stream whose packets end this much before its declared end is cut off.
+TRUNCATED_SLACK_S = 0.5
+TRUNCATED_SLACK_SHARE = 0.1
+
+
+class Refused(Exception):
+    """What the parent turns into a MediaError."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail
+
+
+def open_media(path: str) -> av.container.InputContainer:
+    options = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
+    try:
+        return av.open(path, mode="r", options=options)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise Refused("unreadable", getattr(error, "strerror", None) or str(error)) from None
+
+
+def picture_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The first video stream that is not cover art (a still attached to an audio file)."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    return None
+
+
+def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    return container.streams.audio[0] if container.streams.audio else None
+
+
+def packets(container: av.container.InputContainer, *streams: Any) -> Iterator[av.Packet]:
+    """Packets up to the end of the file or to the first one that cannot be read."""
+    try:
+        for packet in container.demux(*streams):
+            if packet.size:
+                yield packet
+    except (av.error.EOFError, av.error.InvalidDataError):
+        return
+
+
+def frames(container: av.container.InputContainer, stream: Any) -> Iterator[Any]:
+    """Decoded frames; a damaged packet is left out, the frames after it still come."""
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
+        except av.error.EOFError:
+            return
+
+
+def measured_spans(container: av.container.InputContainer, streams: list[Any]) -> dict[int, dict[str, float]]:
+    """Per stream index: number of packets, first time and end time in seconds, by reading every packet."""
+    spans: dict[int, dict[str, float]] = {}
+    for packet in packets(container, *streams):
+        time = packet.pts if packet.pts is not None else packet.dts
+        span = spans.setdefault(packet.stream.index, {"n": 0, "start": float("inf"), "end": 0.0})
+        span["n"] += 1
+        if time is None:
+            continue
+        base = float(packet.time_base)
+        seconds = float(packet.duration or 0) * base
+        if not seconds and packet.stream.type == "video" and packet.stream.average_rate:
+            seconds = 1.0 / float(packet.stream.average_rate)
+        # Encoder delay of AAC starts before 0: that is not heard.
+        span["start"] = min(span["start"], max(0.0, time * base))
+        span["end"] = max(span["end"], time * base + seconds)
+    return spans
+
+
+def first_frame(path: str) -> av.VideoFrame:
+    with open_media(path) as container:
+        stream = picture_stream(container)
+        for frame in frames(container, stream):
+            return frame
+    raise Refused("unreadable", "no frame of the video stream can be decoded")
+
+
+def probe(path: str) -> tuple[dict[str, Any], bytes]:
+    with open_media(path) as container:
+        video, audio = picture_stream(container), audio_stream(container)
+        streams = [stream for stream in (video, audio) if stream is not None]
+        if not streams:
+            raise Refused("no_streams")
+        declared = container.duration / av.time_base if container.duration else None
+        spans = measured_spans(container, streams)
+        if not spans:
+            cut_off = declared is not None and declared > TRUNCATED_SLACK_S
+            raise Refused("truncated", f"nothing of {declared:.2f} s is there") if cut_off else Refused("zero_length")
+        start = min(span["start"] for span in spans.values())
+        duration = max(span["end"] for span in spans.values()) - (start if start != float("inf") else 0.0)
+        if duration <= 0:
+            # Raw streams carry no times; the container's own estimate is all there is.
+            duration = declared or 0.0
+        if duration <= 0:
+            raise Refused("zero_length")
+        if declared is not None and declared - duration > max(TRUNCATED_SLACK_S, TRUNCATED_SLACK_SHARE * declared):
+            raise Refused("truncated", f"{duration:.2f} s of {declared:.2f} s are there")
+        has_video = video is not None and video.index in spans
+        has_audio = audio is not None and audio.index in spans
+        info: dict[str, Any] = {
+            "duration": round(duration, 6),
+            "has_video": has_video,
+            "has_audio": has_audio,
+            "width": None,
+            "height": None,
+            "fps": None,
+            "n_frames": None,
+            "video_codec": None,
+            "audio_codec": None,
+            "sample_rate": None,
+            "container": container.format.name,
+        }
+        if video is not None and has_video:
+            rate = video.average_rate or video.guessed_rate
+            info["fps"] = round(float(rate), 6) if rate else None
+            info["n_frames"] = int(spans[video.index]["n"])
+            info["video_codec"] = video.codec_context.name
+        if audio is not None and has_audio:
+            info["audio_codec"] = audio.codec_context.name
+            info["sample_rate"] = audio.codec_context.sample_rate
+    if has_video:
+        frame = first_frame(path)
+        turned = round(frame.rotation / 90) % 2 == 1
+        info["width"], info["height"] = (frame.height, frame.width) if turned else (frame.width, frame.height)
+    return info, b""
+
+
+def rgb(frame: av.VideoFrame, size: int | None, max_side: int | None) -> np.ndarray:
+    """(h, w, 3) uint8, turned as the file says; `size` gives a square (aspect lost), `max_side` keeps aspect."""
+    width, height = frame.width, frame.height
+    if size is not None:
+        width = height = size
+    elif max_side is not None and max(width, height) > max_side:
+        scale = max_side / max(width, height)
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    pixels = frame.reformat(width=width, height=height, format="rgb24", interpolation="BICUBIC").to_ndarray()
+    # `rotation` is counter-clockwise, as rot90 counts.
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
+
+
+def pick(path: str, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Frames at `times` (what is on screen at t) or `n` uniform ones (index floor(i·len/n)), decoded in order."""
+    with open_media(path) as container:
+        stream = picture_stream(container)
+        if stream is None:
+            raise Refused("no_video")
+        count = sum(1 for _ in packets(container, stream)) if request.get("n") else 0
+    if request.get("n"):
+        wanted: list[float] = [i * count // request["n"] for i in range(request["n"])]
+    else:
+        wanted = [float(time) for time in request["times"]]
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    chosen: dict[int, tuple[np.ndarray, float]] = {}
+    shape: tuple[int, ...] | None = None
+    previous: tuple[np.ndarray | None, av.VideoFrame, float] | None = None
+
+    def take(position: int, frame: av.VideoFrame, time: float) -> None:
+        nonlocal shape
+        pixels = rgb(frame, request.get("size"), request.get("max_side"))
+        shape = shape or pixels.shape
+        if pixels.shape != shape:
+            # The picture size changed inside the stream: keep the first size.
+            fixed = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            pixels = fixed.reformat(width=shape[1], height=shape[0]).to_ndarray()
+        chosen[position] = (pixels, time)
+
+    position, index, origin = 0, 0, None
+    with open_media(path) as container:
+        stream = picture_stream(container)
+        if stream is None:
+            raise Refused("no_video")
+        # One thread: with FFmpeg's frame threads about one decode in twenty never ended (PyAV 18.1), at the same speed.
+        stream.thread_type = "NONE"
+        for frame in frames(container, stream):
+            time = frame.time if frame.time is not None else index / float(stream.average_rate or 25)
+            origin = time if origin is None else origin
+            time -= origin
+            if request.get("n"):
+                while position < len(order) and wanted[order[position]] <= index:
+                    take(order[position], frame, time)
+                    position += 1
+            else:
+                while position < len(order) and wanted[order[position]] < time - 1e-6:
+                    shown = previous or (None, frame, time)
+                    take(order[position], shown[1], shown[2])
+                    position += 1
+            previous = (None, frame, time)
+            index += 1
+            if position == len(order):
+                break
+    if previous is None:
+        raise Refused("zero_length", "no frame can be decoded")
+    for rest in order[position:]:
+        take(rest, previous[1], previous[2])
+    pixels = np.stack([chosen[i][0] for i in range(len(wanted))])
+    return {"shape": pixels.shape, "timestamps": [round(chosen[i][1], 6) for i in range(len(wanted))]}, pixels.tobytes()
+
+
+def audio(path: str, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Float32 mono: resampled with all channels kept, then their mean."""
+    with open_media(path) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise Refused("no_audio")
+        resampler: av.AudioResampler | None = None
+        parts: list[np.ndarray] = []
+        for frame in frames(container, stream):
+            if resampler is None:
+                resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=request["rate"])
+            parts += [out.to_ndarray().mean(axis=0) for out in resampler.resample(frame)]
+        if resampler is not None:
+            parts += [out.to_ndarray().mean(axis=0) for out in resampler.resample(None)]
+    wave = np.concatenate(parts) if parts else np.zeros(0)
+    wave = np.clip(np.nan_to_num(wave), -1.0, 1.0).astype("<f4")
+    return {"samples": len(wave)}, wave.tobytes()
+
+
+def main(argument: str) -> int:
+    request = json.loads(argument)
+    path = os.fsdecode(request["path"].encode("latin-1"))
+    av.logging.set_level(av.logging.PANIC)
+    handlers: dict[str, Callable[[], tuple[dict[str, Any], bytes]]] = {
+        "probe": lambda: probe(path),
+        "frames": lambda: pick(path, request),
+        "audio": lambda: audio(path, request),
+    }
+    body = b""
+    try:
+        header, body = handlers[request["do"]]()
+    except Refused as refusal:
+        header = {"error": refusal.code, "detail": refusal.detail}
+    except av.error.FFmpegError as error:
+        header = {"error": "unreadable", "detail": error.strerror or str(error)}
+    sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))

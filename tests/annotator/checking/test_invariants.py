@@ -1,0 +1,115 @@
+"""check_invariants finds what is broken, whoever broke it."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from annotator.checking import services
+from annotator.checking.models import Claim, Draft, RecordRevision, Slot
+from annotator.core import invariants
+from tests.support import factories as make
+
+pytestmark = pytest.mark.django_db
+
+
+def check() -> tuple[int, dict[str, Any]]:
+    out = io.StringIO()
+    code = 0
+    try:
+        call_command("check_invariants", "--json", stdout=out)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return code, json.loads(out.getvalue().splitlines()[-1])
+
+
+@contextmanager
+def without_triggers(table: str) -> Iterator[None]:
+    """As a careless owner of the database would."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        yield
+        cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+@pytest.fixture
+def worked() -> Any:
+    clip = make.create_clip(make.create_corpus(review="none"))
+    make.create_clue(clip)
+    make.create_draft(clip)
+    make.create_annotation(clip)
+    return clip
+
+
+def test_a_healthy_workbench_is_ok(worked: Any) -> None:
+    assert check() == (0, {"ok": True, "broken": []})
+    assert len(invariants.CHECKS) >= 20
+
+
+def test_a_changed_line_is_found(worked: Any) -> None:
+    revision = RecordRevision.objects.first()
+    with without_triggers("checking_recordrevision"):
+        RecordRevision.objects.filter(pk=revision.pk).update(line=revision.line.replace("angry", "happy") + " ")
+    code, result = check()
+    assert (code, result["ok"]) == (1, False)
+    found = [(item["promise"], item["object"]) for item in result["broken"]]
+    assert found == [("frozen", f"revision {revision.pk}")]
+
+
+def test_slots_and_claims_that_disagree_are_found(worked: Any) -> None:
+    Slot.objects.update(state="open")
+    assert [item["promise"] for item in check()[1]["broken"]] == ["one holder"]
+
+
+def test_a_missing_slot_is_found(worked: Any) -> None:
+    clip = make.create_clip(worked.corpus)
+    clip.slots.all().delete()
+    assert [item["object"] for item in check()[1]["broken"]] == [f"clip {clip.pk}"]
+
+
+def test_a_submission_that_left_nothing_is_found(worked: Any) -> None:
+    clip = make.create_clip(worked.corpus)
+    claim = services.claim_clip(make.create_member(clip.corpus), clip)
+    Claim.objects.filter(pk=claim.pk).update(state="submitted")
+    Slot.objects.filter(pk=claim.slot_id).update(state="done")
+    promises = {item["promise"] for item in check()[1]["broken"]}
+    assert promises == {"kept", "no review is lost"}
+
+
+def test_a_lost_draft_version_is_found(worked: Any) -> None:
+    clip = make.create_clip(worked.corpus)
+    person = make.create_member(clip.corpus)
+    claim = services.claim_clip(person, clip)
+    for version in range(3):
+        services.save_draft(person, claim.pk, {"label": str(version)}, f'"{version}"')
+    with without_triggers("checking_draft"):
+        Draft.objects.filter(claim=claim, version=2).delete()
+    assert [item["object"] for item in check()[1]["broken"]] == [f"claim {claim.pk}"]
+
+
+def test_a_description_that_became_no_record_is_found(worked: Any) -> None:
+    draft = make.create_draft(make.create_clip(worked.corpus), announce=False)
+    assert [item["object"] for item in check()[1]["broken"]] == [f"draft {draft.pk}"]
+
+
+def test_a_job_that_wrote_without_being_done_is_found(worked: Any) -> None:
+    draft = make.create_draft(make.create_clip(worked.corpus))
+    draft.job.state, draft.job.reason = "failed", "?"
+    draft.job.save()
+    assert [item["promise"] for item in check()[1]["broken"]] == ["once"]
+
+
+def test_another_room_may_add_its_own_check() -> None:
+    invariants.register("frozen", "a test's check", lambda: [("snapshot 1", "its digest changed")])
+    try:
+        assert check()[1]["broken"] == [
+            {"promise": "frozen", "object": "snapshot 1", "detail": "a test's check: its digest changed"}
+        ]
+    finally:
+        del invariants.CHECKS["a test's check"]

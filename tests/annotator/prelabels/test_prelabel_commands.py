@@ -1,0 +1,180 @@
+"""`prelabel` and `import_prelabels`: the JSON that scripts rely on, honest exit codes."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotator.clips import hooks
+from annotator.clips.models import Clip
+from annotator.prelabels import services, waiting
+from annotator.prelabels.models import Clue, PreLabeller, Run
+from tests.support.factories import create_clip, create_corpus
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever worker runs on the shared broker does not know this test's database."""
+    monkeypatch.setattr(waiting, "workers_answer", lambda: False)
+
+
+def call(name: str, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command(name, *arguments, "--json", stdout=out, stderr=err)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return code, json.loads(out.getvalue().splitlines()[-1]), err.getvalue()
+
+
+def test_prelabel_waits_and_reports_the_jobs(whole_clip: Callable[..., Clip]) -> None:
+    corpus = create_corpus("study")
+    whole_clip(corpus, "有声")
+    create_clip(corpus, "无声")
+    code, found, err = call("prelabel", "study", "--wait")
+    assert code == 0, "a skipped job is a warning"
+    assert found["state"] == "done"
+    assert found["jobs"] == {"done": 4, "failed": 0, "skipped": 2, "cancelled": 0}
+    assert found["failed"] == []
+    assert {item["name"] for item in found["warnings"]} == {"无声"}
+    assert Run.objects.get(pk=found["run"]).state == "done"
+    assert "No worker answers" in err
+
+
+def test_prelabel_exits_1_and_names_clip_step_and_reason_of_what_failed(no_models: None) -> None:
+    corpus = create_clip(name="片段").corpus
+    code, found, _err = call("prelabel", corpus.slug, "--pipeline", "emer", "--wait")
+    assert code == 1
+    assert found["state"] == "failed"
+    failed = {item["step"]: item for item in found["failed"]}
+    assert failed["merge"]["name"] == "片段"
+    assert failed["merge"]["code"] == "not-configured"
+    assert "LLM_BASE_URL" in failed["merge"]["reason"]
+
+
+def test_prelabel_without_waiting_leaves_the_jobs_to_the_workers() -> None:
+    corpus = create_clip().corpus
+    code, found, _err = call("prelabel", corpus.slug)
+    assert (code, found["state"]) == (0, "queued")
+    assert found["jobs"]["queued"] == 3
+
+
+def test_a_dry_run_estimates_and_writes_nothing(no_models: None, tmp_path: Path) -> None:
+    corpus = create_corpus()
+    for name in ("甲", "乙", "丙"):
+        create_clip(corpus, name)
+    names = tmp_path / "clips.txt"
+    names.write_text("甲\n丙\n\n", encoding="utf-8-sig")
+    code, found, _err = call("prelabel", corpus.slug, "--pipeline", "emer", "--dry-run", "--clips", str(names))
+    assert code == 0
+    assert (found["clips"], found["jobs"]["estimated"], found["calls"]) == (2, 12, 8)
+    assert {item["step"] for item in found["obstacles"]} == {"visual_clue", "audio_clue", "disambiguate", "merge"}
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("no-such-corpus",),
+        ("study", "--pipeline", "nonsense"),
+        ("study", "--prelabeller", "nobody"),
+        ("study", "--clips", "/no/such/file"),
+    ],
+)
+def test_a_wrong_call_exits_2(arguments: tuple[str, ...]) -> None:
+    create_clip(create_corpus("study"))
+    with pytest.raises(CommandError) as error:
+        call_command("prelabel", *arguments)
+    assert error.value.returncode == 2
+    assert not Run.objects.exists()
+
+
+def import_file(tmp_path: Path, content: str | bytes, name: str = "labels.csv") -> tuple[int, dict[str, Any], str]:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    options = ("--prelabeller", "salmonn", "--modality", "audio", "--language", "zh")
+    return call("import_prelabels", "study", str(path), *options)
+
+
+def test_imported_prelabels_become_clues_with_their_source(tmp_path: Path) -> None:
+    clip = create_clip(create_corpus("study"), "片段_1")
+    code, found, _err = import_file(tmp_path, 'name,text\n片段_1,"声音低沉，\n语速很慢"\n')
+    assert code == 0
+    assert found["created"] == 1
+    clue = Clue.objects.get(clip=clip)
+    assert (clue.text, clue.aspect, clue.prelabeller.kind) == ("声音低沉，\n语速很慢", "tone", "import")
+    assert clue.provenance["file"] == "labels.csv"
+    assert len(clue.provenance["file_sha256"]) == 64
+
+
+def test_importing_again_supersedes_only_what_changed(tmp_path: Path) -> None:
+    corpus = create_corpus("study")
+    for name in ("a", "b"):
+        create_clip(corpus, name)
+    import_file(tmp_path, "name,text\na,一样\nb,旧的\n")
+    _code, found, _err = import_file(tmp_path, '{"name":"a","text":"一样"}\n{"name":"b","text":"新的"}\n', "l.jsonl")
+    assert (found["created"], found["unchanged"], found["updated"]) == (0, 1, 1)
+    assert set(Clue.objects.filter(superseded_at=None).values_list("text", flat=True)) == {"一样", "新的"}
+    assert Clue.objects.count() == 3
+
+
+def test_importing_a_second_modality_leaves_the_first_alone(tmp_path: Path) -> None:
+    create_clip(create_corpus("study"), "a")
+    import_file(tmp_path, "name,text\na,声音\n")
+    (tmp_path / "v.csv").write_text("name,text\na,微笑\n")
+    call("import_prelabels", "study", str(tmp_path / "v.csv"), "--prelabeller", "salmonn", "--modality", "visual",
+         "--language", "zh")  # fmt: skip
+    assert set(Clue.objects.filter(superseded_at=None).values_list("text", flat=True)) == {"声音", "微笑"}
+
+
+def test_bad_rows_are_named_by_line_and_the_others_go_on(tmp_path: Path) -> None:
+    create_clip(create_corpus("study"), "a")
+    code, found, _err = import_file(tmp_path, "name,text\nnobody,x\na,好\na,again\n,x\na2,\nshort\n")
+    assert code == 1
+    assert found["created"] == 1
+    assert {item["line"] for item in found["failed"]} == {2, 4, 5, 6, 7}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("name,words\na,x\n", "text"), (b"name,text\na,\xff\xfe\n", "line 2"), ("", "name")],
+)
+def test_a_file_that_is_no_table_of_prelabels_exits_2(content: str | bytes, says: str, tmp_path: Path) -> None:
+    create_clip(create_corpus("study"), "a")
+    with pytest.raises(CommandError, match=says) as error:
+        import_file(tmp_path, content)
+    assert error.value.returncode == 2
+
+
+def test_a_measurement_cannot_be_replaced_by_an_import(tmp_path: Path) -> None:
+    create_clip(create_corpus("study"), "a")
+    PreLabeller.objects.create(name="salmonn", kind="server")
+    with pytest.raises(CommandError, match="salmonn"):
+        import_file(tmp_path, "name,text\na,x\n")
+
+
+def test_imported_clues_enter_the_coarse_description(tmp_path: Path) -> None:
+    clip = create_clip(create_corpus("study"), "a")
+    import_file(tmp_path, "name,text\na,声音颤抖\n")
+    call("prelabel", "study", "--prelabeller", "measured_prosody", "coarse-template", "--wait")
+    assert "声音颤抖" in clip.description_drafts.get().description_zh
+
+
+def test_clues_of_a_manifest_are_taken_by_source_and_superseded_on_change() -> None:
+    clip = create_clip()
+    row = {"modality": "visual", "aspect": "expression", "language": "zh", "text": "他在笑", "source": "qwen"}
+    (take,) = [hook for hook in hooks.clue_importers if "prelabels" in hook.__module__]
+    assert take(clip.corpus, {clip.pk: [row, {**row, "source": "gemini", "text": "他微笑"}]}) == {clip.pk}
+    assert take(clip.corpus, {clip.pk: [row]}) == set()
+    assert take(clip.corpus, {clip.pk: [{**row, "text": "他大笑"}]}) == {clip.pk}
+    assert [(c.prelabeller.name, c.text) for c in services.clues_for(clip)] == [
+        ("qwen", "他大笑"),
+        ("gemini", "他微笑"),
+    ]

@@ -1,0 +1,77 @@
+"""A config is checked to the last key before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.config import from_dict, load_config, names
+from training.errors import UsageError
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_preset_loads_and_survives_a_round_trip(name: str) -> None:
+    config = load_config(name)
+    assert config.name == name
+    assert from_dict(config.to_dict()) == config
+
+
+def test_the_presets_of_the_interface_exist() -> None:
+    assert {"tiny", "overfit", "small", "affectgpt-2024-stage1", "affectgpt-2024-stage2"} <= set(names())
+
+
+def test_a_bare_preset_is_stage_2_and_takes_a_stage_suffix() -> None:
+    assert (load_config("tiny").stage, load_config("tiny").grade) == (2, "fine")
+    stage1 = load_config("tiny-stage1")
+    assert (stage1.stage, stage1.grade, stage1.name) == (1, "coarse", "tiny-stage1")
+    assert load_config("tiny-stage2").model == load_config("tiny").model
+
+
+def test_the_paper_s_recipe_stands_in_its_presets() -> None:
+    one, two = load_config("affectgpt-2024-stage1"), load_config("affectgpt-2024-stage2")
+    assert (one.stage, one.train.epochs, one.train.iters_per_epoch, one.train.batch_size) == (1, 100, 1000, 3)
+    assert (two.stage, two.train.epochs, two.train.iters_per_epoch, two.train.batch_size) == (2, 100, 88, 3)
+    assert (two.train.lr, two.train.min_lr, two.train.warmup_lr, two.train.weight_decay) == (3e-5, 1e-5, 1e-6, 0.05)
+    assert (two.model.vision.hidden_size, two.model.vision.layers, two.model.llm.hidden_size) == (1408, 39, 4096)
+
+
+def test_set_overrides_any_key_and_reads_exponents() -> None:
+    config = load_config("tiny", ["train.lr=1e-4", "data.language=zh", "model.llm.pretrained=/models/llm"])
+    assert (config.train.lr, config.data.language, config.model.llm.pretrained) == (1e-4, "zh", "/models/llm")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.lrr=1", "no key train.lrr"),
+        ("train.epochs=many", "train.epochs"),
+        ("train.epochs=0", "above 0"),
+        ("data.language=fr", "data.language"),
+        ("data.frames=99", "positions"),
+        ("data.max_target=5000", "max_target"),
+        ("data.crop_scale=[0.9, 0.1]", "crop_scale"),
+        ("lr", "key=value"),
+        ("train.lr.deep=1", "not a section"),
+    ],
+)
+def test_a_bad_override_is_named(override: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load_config("tiny", [override])
+
+
+def test_a_file_inherits_from_a_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: tiny\ntrain: {lr: 1.0e-4}\n", encoding="utf-8")
+    config = load_config(str(file))
+    assert (config.train.lr, config.train.batch_size) == (1e-4, load_config("tiny").train.batch_size)
+
+
+def test_unknown_names_broken_files_and_circles_are_usage_errors(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b\n")
+    (tmp_path / "b.yaml").write_text("base: a\n")
+    (tmp_path / "broken.yaml").write_text("train: [unclosed")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    for name, words in (("nothing", "no config"), ("a", "inherits"), ("broken", "broken"), ("list", "mapping")):
+        with pytest.raises(UsageError, match=words):
+            load_config(name if name == "nothing" else str(tmp_path / f"{name}.yaml"))

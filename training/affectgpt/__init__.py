@@ -1,0 +1,1 @@
+"""The model in the paper's arrangement: frozen encoders, trainable Q-Formers and projections, frozen LLM."""

@@ -1,0 +1,72 @@
+"""Which clips a checkpoint has seen, and the rule that nobody is tested on them.
+
+A lineage is a list of entries, oldest first, one per training stage: the snapshot's digest and the split that was
+trained on, with each clip's name, media hash and groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .snapshot import Record, Snapshot
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A clip of the split under test that the checkpoint may have seen, and by what."""
+
+    clip: str
+    by: str  # name | media hash | source | speaker
+    value: str
+    snapshot: str
+
+
+def entry(snapshot: Snapshot, split: str, stage: int, records: list[Record]) -> dict[str, Any]:
+    """The lineage entry of training on these records of a split."""
+    return {
+        "digest": snapshot.digest,
+        "name": snapshot.name,
+        "corpus": snapshot.corpus,
+        "grade": snapshot.grade,
+        "split": split,
+        "stage": stage,
+        "group_by": list(snapshot.group_by),
+        "clips": [
+            {"clip": row.clip, "sha256": row.media_sha256, "source": row.source, "speaker": row.speaker}
+            for row in records
+        ],
+    }
+
+
+def summary(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lineage with counts in place of the clips, for run.json."""
+    return [{**stage, "clips": len(stage["clips"])} for stage in lineage]
+
+
+def leaks(lineage: list[dict[str, Any]], snapshot: Snapshot, records: list[Record]) -> list[Leak]:
+    """The records under test that stand in the lineage, each once, in the records' order.
+
+    Groups count when either side's snapshot was split by them. Names count within one corpus name or another alike:
+    the same clip name in two corpora is the same published clip.
+    """
+    found: dict[str, Leak] = {}
+    for stage in lineage:
+        where = f"{stage['name']} ({stage['digest'][:12]}, split {stage['split']})"
+        keys = [("name", "clip", "clip"), ("media hash", "sha256", "media_sha256")]
+        keys += [(group, group, group) for group in sorted({*stage["group_by"], *snapshot.group_by})]
+        for by, theirs, ours in keys:
+            seen = {row[theirs] for row in stage["clips"] if row.get(theirs)}
+            for record in records:
+                value = getattr(record, ours)
+                if value in seen and record.clip not in found:
+                    found[record.clip] = Leak(record.clip, by, value, where)
+    return [found[record.clip] for record in records if record.clip in found]
+
+
+def describe(found: list[Leak], total: int) -> str:
+    first = found[0]
+    return (
+        f"leak: {len(found)} of {total} clips under test were seen in training; first {first.clip}, by {first.by} "
+        f"{first.value!r} in {first.snapshot}"
+    )
