@@ -5,12 +5,14 @@ import importlib
 import os
 import shutil
 import socket
+import time
 from pathlib import Path
 
 from .errors import EmbeddedError
 
 NEEDED_MODULES = ("django", "rest_framework", "celery", "psycopg", "redis", "granian", "av", "parselmouth")
 LEAST_FREE_MB = 500
+PORT_SECONDS = 1.0
 
 
 def environment() -> None:
@@ -25,7 +27,22 @@ def environment() -> None:
 
 
 def port(host: str, number: int) -> None:
-    """Raise EmbeddedError unless this process may listen there."""
+    """Raise EmbeddedError unless this process may listen there, now or in a second.
+
+    The kernel closes a killed server's socket a moment after the server itself is gone.
+    """
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            return listen_once(host, number)
+        except EmbeddedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def listen_once(host: str, number: int) -> None:
+    """Raise EmbeddedError unless this process may listen there now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

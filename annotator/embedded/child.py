@@ -30,6 +30,16 @@ def die_with_parent(number: int, parent: int) -> None:
         os.kill(os.getpid(), number)
 
 
+def tie_to_parent(number: int, parent: int) -> None:
+    """`die_with_parent` for a forked child before its exec.
+
+    Until the exec the child still has its parent's Python handlers, which would take the signal and lose it.
+    """
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    die_with_parent(number, parent)
+
+
 def drop_ambient_capabilities() -> None:
     """Programs started from here on get no capability that this process was lent."""
     _libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
@@ -102,7 +112,7 @@ class Child:
                     env=None if self._environment is None else dict(self._environment),
                     start_new_session=True,  # Ctrl-C reaches us alone, and we can end the whole group
                     pass_fds=() if descriptor is None else (descriptor,),
-                    preexec_fn=lambda: die_with_parent(death_signal, parent),  # noqa: PLW1509
+                    preexec_fn=lambda: tie_to_parent(death_signal, parent),  # noqa: PLW1509
                 )
         finally:
             if descriptor is not None:

@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 
 from . import checks, client, locks, paths, privileges
 from .child import Child, die_with_parent, drop_ambient_capabilities, last_line
@@ -55,20 +56,15 @@ def children(where: State, chosen: argparse.Namespace) -> dict[str, Child]:
         *("worker", "--concurrency", str(chosen.workers), "--queues", QUEUES, "--loglevel", "INFO"),
         *("--without-gossip", "--without-mingle", "--hostname", f"workbench-{os.getpid()}@%h"),
     ]
+    # What hears no signal while it looks for a lost broker or database, or may lose one, is killed with us.
+    killed = partial(Child, environment=environment, death_signal=signal.SIGKILL)
     beat = [*celery, "beat", "--schedule", str(where.run / "beat-schedule"), "--pidfile", "", "--loglevel", "INFO"]
+    trainer = [sys.executable, "manage.py", "trainer"]
     return {
         "web": Child("web", web, where.logs / "web.log", environment=environment),
-        "worker": Child(
-            "worker",
-            worker,
-            where.logs / "worker.log",
-            environment=environment,
-            death_signal=signal.SIGKILL,  # a worker that looks for its lost broker hears nothing else
-        ),
-        "beat": Child("beat", beat, where.logs / "beat.log", environment=environment),
-        "trainer": Child(
-            "trainer", [sys.executable, "manage.py", "trainer"], where.logs / "trainer.log", environment=environment
-        ),
+        "worker": killed("worker", worker, where.logs / "worker.log"),
+        "beat": killed("beat", beat, where.logs / "beat.log"),
+        "trainer": killed("trainer", trainer, where.logs / "trainer.log"),
     }
 
 

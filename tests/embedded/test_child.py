@@ -2,12 +2,13 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from annotator.embedded.child import Child, last_line, open_log
+from annotator.embedded.child import Child, last_line, open_log, tie_to_parent
 
 
 def eventually(happens: Callable[[], bool], seconds: float = 10.0) -> bool:
@@ -97,3 +98,18 @@ def test_a_long_log_is_set_aside(tmp_path: Path) -> None:
     assert last_line(log) == "新的一行"
     assert (tmp_path / "log.1").stat().st_size > 10 * 2**20
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_child_whose_parent_died_before_the_exec_does_not_start(tmp_path: Path) -> None:
+    """The parent's own handler for the signal, which the forked child has until its exec, must not lose it."""
+    started = tmp_path / "started"
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        process = subprocess.Popen(["touch", started], preexec_fn=lambda: tie_to_parent(signal.SIGTERM, parent=1))
+    except OSError:
+        pass  # it ended before it could be started
+    else:
+        assert process.wait() == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not started.exists()

@@ -1,5 +1,6 @@
 """`make run` as a person meets it: start, restart, every way to end it, every way it cannot start."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -114,11 +115,27 @@ class Workbench:
         return self.said()
 
     def clear(self) -> None:
-        for pid in processes(self.state):
-            os.kill(pid, signal.SIGKILL)
+        def killed() -> bool:
+            """Kill all; whether there was none: one may have been started after we looked."""
+            alive = processes(self.state)
+            for pid in alive:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not alive and self.port_is_free()
+
+        assert eventually(killed, 10)
         if self.process is not None:
             self.process.wait()
-        assert self.gone(10)
+
+    def port_is_free(self) -> bool:
+        """The kernel closes the socket of a killed process a moment after it is gone from the list."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                return False
+        return True
 
 
 @pytest.fixture(scope="module")

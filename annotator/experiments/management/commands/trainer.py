@@ -6,20 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
-from annotator.embedded.child import die_with_parent
+from annotator.embedded.child import tie_to_parent
 from annotator.experiments import services
 from annotator.experiments.models import TrainingRun
 from annotator.snapshots.services import folder_of
 
 POLL_SECONDS = 2.0
 BEAT_SECONDS = 2.0
+TICK = 0.2
 
 
 class Command(BaseCommand):
@@ -29,19 +31,30 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="end when nothing is queued")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        while True:
+        told: list[int] = []  # an exception out of a signal handler can be lost in a callback; a list entry cannot
+        before = signal.signal(signal.SIGTERM, lambda number, _frame: told.append(number))
+        try:
+            self._serve(lambda: bool(told), once=options["once"])
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _serve(self, stopping: Callable[[], bool], *, once: bool) -> None:
+        polled = -POLL_SECONDS
+        while not stopping():
+            if time.monotonic() - polled < POLL_SECONDS:
+                time.sleep(TICK)
+                continue
             close_old_connections()
             try:
                 run = services.claim_run()
-            except OperationalError:  # the database is restarting; queued runs wait there
+            except (OperationalError, InterfaceError):  # the database is restarting; queued runs wait there
                 run = None
             if run is not None:
-                train(run)
-            elif options["once"]:
+                train(run, stopping)
+            elif once:
                 return
             else:
-                time.sleep(POLL_SECONDS)
+                polled = time.monotonic()
 
 
 def command(run: TrainingRun, media: Path) -> list[str]:
@@ -55,7 +68,7 @@ def command(run: TrainingRun, media: Path) -> list[str]:
     return words
 
 
-def train(run: TrainingRun) -> None:
+def train(run: TrainingRun, stopping: Callable[[], bool] = lambda: False) -> None:
     """One run, from the child process' start to its end in the database."""
     log = Path(settings.VAR) / "logs" / f"training-{run.pk}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,13 +84,10 @@ def train(run: TrainingRun) -> None:
             stdin=subprocess.DEVNULL,
             cwd=settings.BASE_DIR,
             env=environment,
-            preexec_fn=lambda: die_with_parent(signal.SIGTERM, parent),  # noqa: PLW1509 - never outlives us
+            preexec_fn=lambda: tie_to_parent(signal.SIGTERM, parent),  # noqa: PLW1509 - never outlives us
         )
         try:
-            cancelled = _watch(run, child)
-        except SystemExit:
-            services.finish(run, "failed", "The trainer was stopped; resume with `python -m training fit --resume`.")
-            raise
+            cancelled = _watch(run, child, stopping)
         finally:
             _stop(child)
     lines = (child.stdout.read() if child.stdout else b"").decode(errors="replace").strip().splitlines()
@@ -85,22 +95,24 @@ def train(run: TrainingRun) -> None:
         services.finish(run, "cancelled", "cancelled by a person")
     elif child.returncode == 0 and lines:
         services.finish(run, "done", result=json.loads(lines[-1]))
+    elif stopping():
+        services.finish(run, "failed", "The trainer was stopped; resume with `python -m training fit --resume`.")
     else:
         tail = log.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
         services.finish(run, "failed", f"exit {child.returncode}: {tail[0]}")
 
 
-def _watch(run: TrainingRun, child: subprocess.Popen[bytes]) -> bool:
-    """Renew the lease until the child ends; True when a person cancelled."""
+def _watch(run: TrainingRun, child: subprocess.Popen[bytes], stopping: Callable[[], bool]) -> bool:
+    """Renew the lease until the child ends or we are to stop; True when a person cancelled."""
     beat = time.monotonic()
-    while child.poll() is None:
-        time.sleep(0.5)
+    while child.poll() is None and not stopping():
+        time.sleep(TICK)
         if time.monotonic() - beat > BEAT_SECONDS:
             beat = time.monotonic()
             try:
                 if not services.heartbeat(run):
                     return True
-            except OperationalError:
+            except (OperationalError, InterfaceError):
                 close_old_connections()  # restarting; the lease outlasts it
     return False
 
