@@ -1,9 +1,16 @@
 """WSGI entry point for pages and API: `granian --interface wsgi annotator.wsgi:application`."""
 
 import os
+import signal
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
+
+if os.environ.get("WORKBENCH_SUPERVISED"):
+    from annotator.embedded.child import die_with_parent
+
+    # A web process whose server was killed would keep the port and answer from a database that is gone.
+    die_with_parent(signal.SIGKILL, os.getppid())
 
 application = get_wsgi_application()

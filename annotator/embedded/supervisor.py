@@ -43,7 +43,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 def children(where: State, chosen: argparse.Namespace) -> dict[str, Child]:
     """The programs that make up the workbench, in starting order."""
     celery = [sys.executable, "-m", "celery", "-A", "annotator"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "WORKBENCH_SUPERVISED": "1"}
     if os.geteuid() == 0:
         environment["C_FORCE_ROOT"] = "1"
     web = [

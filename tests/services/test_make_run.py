@@ -206,6 +206,14 @@ def test_a_kill_leaves_nothing_running_and_loses_nothing(running: Workbench, sec
     assert running.row() == rows + 1
 
 
+def test_a_web_server_killed_with_it_leaves_no_web_process(running: Workbench) -> None:
+    server = running.pid("granian")
+    os.kill(running.process.pid, signal.SIGKILL)
+    os.kill(server, signal.SIGKILL)
+    running.process.wait()
+    assert running.gone(15), processes(running.state)
+
+
 def test_killing_make_itself_leaves_nothing_running(workbench: Workbench) -> None:
     workbench.start(["make", "--no-print-directory", "run", f"PORT={workbench.port}"])
     workbench.wait_until_ready(60)
