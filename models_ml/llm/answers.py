@@ -8,7 +8,9 @@ from typing import Any
 
 from models_ml.llm.errors import ModelFailure, excerpt
 
-_THINKING = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)
+# Chat templates of reasoning models often open the block themselves: then only its end is in the answer. A block that
+# never ends holds no answer.
+_THINKING = re.compile(r"^(?:.*</think(?:ing)?>|\s*<think(?:ing)?>.*)", re.DOTALL)
 _LEAD = re.compile(r"^(?:输入|输出|翻译|output|input)\s*[:：]\s*", re.IGNORECASE)
 _FENCE = re.compile(r"^```[\w-]*\s*\n(.*?)\n?```\s*$", re.DOTALL)
 # Only openings count: a speaker in the clip may well be "sorry" further on.
@@ -26,7 +28,7 @@ _REFUSAL = re.compile(
 )
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*")
-_MARKUP = re.compile(r"^\s*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+_MARKUP = re.compile(r"^\s*<(?:!doctype\b|!--|\?xml\b|[a-z][a-z0-9]*(?:\s[^<>]*)?/?>)", re.IGNORECASE)
 
 
 def clean(text: str) -> str:

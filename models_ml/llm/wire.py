@@ -17,6 +17,8 @@ CONNECT_S = 10.0
 CHARS_PER_TOKEN = 16  # far above any real tokenizer's mean: only a server that ignores max_tokens gets there
 BYTES_PER_TOKEN = 2048  # one streamed event of some servers
 SPARE_BYTES = 1 << 20
+# What a body of another shape raises; a nesting without end and a number such as 1e999 among them.
+_MALFORMED = (ValueError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 @dataclass
@@ -54,7 +56,8 @@ def read_answer(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, 
         api_key=endpoint.api_key or "none",  # the client wants one; open servers ignore it
         max_retries=0,
         timeout=timeout,
-        http_client=openai.DefaultHttpxClient(verify=_trusted(), timeout=timeout),
+        # Never followed: what may go to this server may not go to wherever it points.
+        http_client=openai.DefaultHttpxClient(verify=_trusted(), timeout=timeout, follow_redirects=False),
     )
     try:
         with (
@@ -117,7 +120,7 @@ def _from_body(chunks: Iterator[bytes]) -> Answer:
         answer = Answer(finish_reason=choice.get("finish_reason"), refusal=message.get("refusal"))
         answer.text = _content(message.get("content"))
         _take_usage(answer, data)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (*_MALFORMED, KeyError, IndexError) as error:
         shown = excerpt(body.decode("utf-8", "replace"))
         raise ModelFailure("not_text", f"the body is not a chat completion: {shown}") from error
     return answer
@@ -139,7 +142,7 @@ def _from_events(chunks: Iterator[bytes], max_chars: int) -> Answer:
                 answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
                 if delta.get("refusal"):
                     answer.refusal = (answer.refusal or "") + delta["refusal"]
-        except (ValueError, AttributeError, TypeError) as error:
+        except _MALFORMED as error:
             raise ModelFailure(
                 "not_text", f"an event of the stream is not a completion chunk: {excerpt(data)}"
             ) from error

@@ -1,7 +1,9 @@
 """The client and the model steps against a real HTTP server that misbehaves in every known way."""
 
+import contextlib
 import json
 import socket
+import threading
 import time
 import wave
 
@@ -99,7 +101,6 @@ def test_a_server_that_says_nothing_is_left_after_the_timeout(server, stream):
 
 def test_a_server_that_drips_without_end_is_left_after_the_time_for_one_attempt():
     """Comment lines keep the connection alive but are no answer; only the total time can end this."""
-    import threading
 
     def drip(listener):
         connection, _ = listener.accept()
@@ -125,6 +126,50 @@ def test_a_server_that_drips_without_end_is_left_after_the_time_for_one_attempt(
         assert caught.value.code == "timeout"
         assert time.monotonic() - started < 3
         thread.join(5)
+
+
+@contextlib.contextmanager
+def raw_server(*answers):
+    """Answers connections with these bytes in turn; yields (base URL, the requests as they came)."""
+    came = []
+
+    def serve():
+        for answer in answers:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                came.append(connection.recv(65536))
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", came
+
+
+def test_a_server_that_points_elsewhere_is_not_followed():
+    """A clip that may go to one server may not go to wherever that server points."""
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (elsewhere, reached):
+        moved = (
+            f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere}/chat/completions\r\nContent-Length: 0\r\n\r\n"
+        )
+        with raw_server(moved.encode()) as (url, _), pytest.raises(ModelFailure) as caught:
+            complete(Endpoint(url, "m", timeout_s=5, max_retries=0), ASK)
+    assert caught.value.code == "http_307"
+    assert reached == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 50_000, b'{"choices": [{"message": {"content": "Sad."}}], "usage": {"prompt_tokens": 1e999}}', b"null"],
+    ids=["deep", "infinite", "null"],
+)
+def test_a_body_of_no_known_shape_is_a_named_failure_that_counts_its_call(body):
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with raw_server(head + body) as (url, _), pytest.raises(ModelFailure) as caught:
+        complete(Endpoint(url, "m", timeout_s=5, max_retries=0), ASK)
+    assert (caught.value.code, caught.value.calls) == ("not_text", 1)
 
 
 def test_nobody_listening_is_a_refused_connection():

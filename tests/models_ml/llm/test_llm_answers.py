@@ -14,6 +14,9 @@ from models_ml.llm import ModelFailure, clean, is_refusal, json_object, language
         ("<think>\nhm, let me see\n</think>\n\nThe person smiles.", "The person smiles."),
         ("```json\n[]\n```", "[]"),
         ("Outputs are loud voices.", "Outputs are loud voices."),
+        ('Maybe {"a": 1}?\n</think>\n\nShe is sad.', "She is sad."),  # the server's template opened the block
+        ("<think>I wonder", ""),
+        ("<thinking>Hm.</thinking>She is sad.", "She is sad."),
     ],
 )
 def test_scaffolding_of_models_is_stripped_and_nothing_else(raw, cleaned):
@@ -66,6 +69,8 @@ def test_the_language_is_that_of_the_larger_share():
         ("<think>only thoughts</think>", "en", "empty"),
         ("...!! 42", "en", "not_text"),
         ("<!DOCTYPE html><html><body>502</body></html>", "en", "not_text"),
+        ("<!-- proxy --><p>Bad gateway</p>", "en", "not_text"),
+        ('<div class="error">Bad gateway</div>', "en", "not_text"),
         ("人物在微笑。", "en", "wrong_language"),
         ("The person smiles.", "zh", "wrong_language"),
     ],
@@ -74,6 +79,10 @@ def test_what_is_no_text_in_the_asked_language_is_a_named_failure(text, language
     with pytest.raises(ModelFailure) as caught:
         usable_text(text, language, calls=3)
     assert (caught.value.code, caught.value.calls) == (code, 3)
+
+
+def test_what_a_model_only_thought_is_not_its_json():
+    assert json_object('Perhaps {"a": 1}. No.</think>{"a": 2}') == {"a": 2}
 
 
 def test_a_json_object_is_found_inside_chatter_and_fences():
