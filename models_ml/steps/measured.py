@@ -72,7 +72,8 @@ def render_codes(codes: dict[str, Any], language: str) -> str:
     if codes["kind"] == "au":
         from models_ml import face
 
-        return face.render_face(sorted(codes["aus"] or {}), language)
+        # Trackers other than OpenFace name units that the catalogue has no words for.
+        return face.render_face(sorted(au for au in codes["aus"] or {} if au in face.AU_WORDS), language)
     raise ValueError(f"unknown kind of codes: {codes['kind']!r}")
 
 

@@ -80,10 +80,12 @@ def measure(
     out: Measures = dict.fromkeys(UNITS)
     out["duration_s"] = round(len(wave) / rate, 3)
     wave = np.nan_to_num(wave)
+    if len(wave):
+        wave = wave - wave.mean()  # an offset of the recorder is no sound
     if len(wave) < 2 or np.abs(wave).max() < SILENT_PEAK:
         out["voiced_fraction"] = 0.0 if len(wave) >= 2 else None
         return out
-    sound = parselmouth.Sound(wave - wave.mean(), sampling_frequency=rate)
+    sound = parselmouth.Sound(wave, sampling_frequency=rate)
     level_times, level = _intensity(sound)
     sounding = level > np.quantile(level, 0.99) - SILENCE_BELOW_PEAK_DB if len(level) else np.zeros(0, bool)
     if sounding.any():

@@ -87,6 +87,21 @@ def test_a_face_that_shows_nothing_is_skipped():
     assert (result.state, result.reason) == ("skipped", "no action unit occurs")
 
 
+def test_a_unit_without_words_is_kept_as_a_number_and_says_nothing():
+    header = "frame,timestamp,AU12_r,AU43_r\n"
+    result = au_expression(Evidence("c", au=read_openface(header + "1,0.0,2.5,3.0\n")))
+    assert result.clues[0]["codes"]["aus"] == {"AU12": 2.5, "AU43": 3.0}
+    assert result.clues[0]["texts"]["en"] == "The person pulls the lip corners up."
+    alone = au_expression(Evidence("c", au=read_openface(header + "1,0.0,0.0,3.0\n")))
+    assert (alone.state, alone.reason) == ("skipped", "no action unit occurs")
+
+
+def test_an_offset_of_the_recorder_is_silence_although_there_is_a_subtitle(tmp_path):
+    constant = wav_file(tmp_path / "c.wav", np.full(16000, 0.2))
+    result = measured_prosody(Evidence("c", wav_path=constant, subtitle={"zh": "我没事", "en": None}))
+    assert result.state == "skipped"
+
+
 def test_a_track_without_a_valid_frame_is_a_failure_not_a_clue():
     with pytest.raises(AuTrackError):
         au_expression(Evidence("c", au=track(["1, 0, 0.0, 0.0, 0, 1, 1, 0, 1, 1, 0"])))
