@@ -49,8 +49,8 @@ def load_callable(path: str) -> Callable[..., str]:
         fn = importlib.import_module(module_name)
         for part in name.split("."):
             fn = getattr(fn, part)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except Exception as error:  # noqa: BLE001 - importing runs somebody else's module, which may raise anything
+        raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not callable(fn):
         raise ValueError(f"{path} is not callable")
     accepted(fn)
@@ -76,7 +76,10 @@ def unpack(messages: Any, folder: Path) -> dict[str, Any]:
         raise BadRequest("messages must be a non-empty list")
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
-        for part in [{"type": "text", "text": content}] if isinstance(content, str) else content or []:
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+        if not isinstance(parts, list):
+            raise BadRequest("the content of a message must be text or a list of parts")
+        for part in parts:
             try:
                 _take(part, values, texts, folder)
             except (KeyError, TypeError, AttributeError) as error:
@@ -120,7 +123,7 @@ def _image(data: bytes) -> Any:
 
     try:
         return Image.open(io.BytesIO(data)).convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's, by format
         raise BadRequest(f"an image cannot be read: {error}") from error
 
 
@@ -238,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
         fn = load_callable(options.callable)
         model = options.model or options.callable.rpartition(":")[2]
         server = FunctionServer(fn, model, options.host, options.port, max(1, options.concurrency))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, OverflowError) as error:  # the last: a port above 65535
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"http://{options.host}:{server.server_address[1]}/v1", flush=True)

@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("peak", help="the peak frame of an OpenFace 2.2 CSV").add_argument("csv")
     arguments = parser.parse_args(argv)
     try:
-        answer = peak(read_openface(arguments.csv))
+        answer = peak(read_openface(Path(arguments.csv)))
     except AuTrackError as error:
         print(f"{arguments.csv}: {error}" if Path(arguments.csv).name not in str(error) else error, file=sys.stderr)
         return 1

@@ -48,7 +48,7 @@ def groups_file(path: Path | str, compat: str | None = None) -> Grouping:
         loaded = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise MetricError(f"{path.name}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MetricError(f"{path.name}: not JSON ({error})") from error
     if not isinstance(loaded, dict):
         raise MetricError(f"{path.name}: wanted an object {{name: [[label, …], …]}}")

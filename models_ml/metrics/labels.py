@@ -66,6 +66,13 @@ def read_openset(path: Path | str, compat: str | None = None) -> dict[str, list[
     except UnicodeDecodeError as error:
         raise MetricError(f"{path.name}: not UTF-8 (byte {error.start})") from error
     rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return _labels_of(path, rows, parse)
+    except csv.Error as error:
+        raise MetricError(f"{path.name} line {rows.line_num}: {error}") from error
+
+
+def _labels_of(path: Path, rows: csv.DictReader[str], parse: Callable[[str], list[str]]) -> dict[str, list[str]]:
     absent = {"name", "openset"} - set(rows.fieldnames or [])
     if absent:
         raise MetricError(f"{path.name}: no column {' and no column '.join(sorted(absent))}; wanted name,openset")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 
 from models_ml.media import MediaError
@@ -16,13 +17,10 @@ def main(argv: list[str] | None = None) -> int:
     describe = commands.add_parser("describe", help="measured prosody of a media file")
     describe.add_argument("media")
     describe.add_argument("--baseline", help="JSON file of the speaker's usual measures (voice.baseline)")
-    describe.add_argument("--syllables", type=int, help="syllables of the subtitle; estimated when left out")
+    describe.add_argument("--syllables", type=_positive, help="syllables of the subtitle; estimated when left out")
     arguments = parser.parse_args(argv)
     try:
-        usual = None
-        if arguments.baseline:
-            with open(arguments.baseline, encoding="utf-8") as file:
-                usual = json.load(file)
+        usual = _baseline(arguments.baseline) if arguments.baseline else None
         measures = measure(arguments.media, baseline=usual, syllables=arguments.syllables)
     except (MediaError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
@@ -35,6 +33,27 @@ def main(argv: list[str] | None = None) -> int:
     }
     print(json.dumps(answer, ensure_ascii=False))
     return 0
+
+
+def _baseline(path: str) -> dict[str, float]:
+    """The speaker's usual measures from a file. Raises OSError, and ValueError naming the file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            usual = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    numbers = isinstance(usual, dict) and all(
+        isinstance(value, (int, float)) and math.isfinite(value) for value in usual.values()
+    )
+    if not numbers:
+        raise ValueError(f'{path}: wanted an object of measures and numbers, such as {{"f0_median_hz": 180.0}}')
+    return dict(usual)
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 if __name__ == "__main__":

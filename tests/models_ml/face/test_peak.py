@@ -124,3 +124,12 @@ def test_the_command_prints_the_same_as_one_json_object(tmp_path):
     failed = subprocess.run([*command, str(path)], capture_output=True, text=True)
     assert failed.returncode == 1
     assert "a.csv" in failed.stderr
+
+
+def test_a_file_name_with_a_line_break_is_a_file_name(tmp_path):
+    path = tmp_path / "a\nb.csv"
+    path.write_text("frame, timestamp, AU05_r, AU26_r\n1, 0.0, 0.36, 1\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "models_ml.face", "peak", str(path)], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["frame"] == 1

@@ -181,3 +181,16 @@ def test_a_wrong_call_exits_2_with_one_clear_line(tmp_path, more, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content"),
+    [("--pred", "p.csv", f"name,openset\na,{'x' * 140_000}\n"), ("--groups", "g.json", "[" * 100_000)],
+)
+def test_a_file_that_no_reader_can_hold_is_named(tmp_path, option, name, content):
+    (tmp_path / "g.csv").write_text("name,openset\na,['sad']\n", "utf-8")
+    (tmp_path / name).write_text(content, "utf-8")
+    done = run_cli("--gold", tmp_path / "g.csv", "--pred", tmp_path / "g.csv", option, tmp_path / name)
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr

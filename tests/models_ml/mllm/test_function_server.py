@@ -120,7 +120,14 @@ def test_a_part_that_cannot_be_used_is_a_bad_request_that_says_why(part, message
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [(b"{", 400), (b"[]", 400), (b'{"messages": []}', 400), (b'{"model": "x"}', 404)]
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[]", 400),
+        (b'{"messages": []}', 400),
+        (b'{"messages": [{"content": 5}]}', 400),
+        (b'{"model": "x"}', 404),
+    ],
 )
 def test_a_malformed_request_is_answered_with_json(body, status):
     with served(lambda prompt: "never") as endpoint:
@@ -166,6 +173,17 @@ def test_a_callable_that_cannot_be_served_is_named(path, message, capsys):
         load_callable(path)
     assert main([path, "--port", "0"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_module_that_cannot_be_imported_and_a_port_that_cannot_be_are_said_in_one_line(tmp_path, capsys, monkeypatch):
+    (tmp_path / "halfwritten.py").write_text("def describe(prompt:\n", "utf-8")
+    (tmp_path / "needsgpu.py").write_text("raise RuntimeError('no GPU here')\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for path, message in (("halfwritten:f", "SyntaxError"), ("needsgpu:f", "no GPU here"), ("..up:f", "relative")):
+        assert main([path, "--port", "0"]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["os:getcwd", "--port", "70000"]) == 2
+    assert "65535" in capsys.readouterr().err
 
 
 def test_the_command_serves_a_function_from_the_working_directory(tmp_path):

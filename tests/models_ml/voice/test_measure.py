@@ -158,3 +158,27 @@ def test_a_file_is_measured_and_the_command_says_the_same(tmp_path):
     assert "音.wav" in failed.stderr
     with pytest.raises(MediaError):
         measure(path)
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "status", "says"),
+    [
+        ("--baseline", "[1, 2]", 1, "wanted an object"),
+        ("--baseline", '{"f0_median_hz": "high"}', 1, "wanted an object"),
+        ("--baseline", '{"f0_median_hz": NaN}', 1, "wanted an object"),
+        ("--baseline", "{", 1, "not JSON"),
+        ("--syllables", None, 2, "--syllables"),
+    ],
+)
+def test_options_that_are_no_measures_are_refused_in_one_line(tmp_path, option, content, status, says):
+    value = "-5"
+    if content is not None:
+        (tmp_path / "usual.json").write_text(content)
+        value = str(tmp_path / "usual.json")
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    command = [sys.executable, "-m", "models_ml.voice", "describe", str(tmp_path / "a.wav"), f"{option}={value}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == status
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
