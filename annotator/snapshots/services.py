@@ -1,4 +1,8 @@
-"""Freezing: staging folder, fsync, rename, then commit. Start-up removes what a crash left between."""
+"""Freezing: staging folder, fsync, rename, then commit. Start-up removes what a crash left between.
+
+The staging folder stands until the commit and names the folder that its content was renamed to, so that
+`remove_orphans` removes what a freeze of ours left and never a folder that this database does not know.
+"""
 
 import hashlib
 import json
@@ -25,6 +29,7 @@ from .models import Snapshot, SnapshotEntry, SnapshotFile
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _LOCK = 0x656D6572  # one freeze at a time per database; also held while orphans are removed
 _BATCH = 2000
+_CONTENT, _TARGET = "content", "target"  # in a staging folder: what becomes the snapshot, and as which path
 
 
 def snapshot_root() -> Path:
@@ -67,12 +72,14 @@ def freeze_snapshot(
         raise Invalid(_("The grade is “coarse” or “fine”; got “%s”.") % grade)
     if sizes:
         splits.check_sizes(sizes)
-    staging = snapshot_root() / f".staging-{uuid.uuid4().hex}"
+    holder = snapshot_root() / f".staging-{uuid.uuid4().hex}"
+    staging = holder / _CONTENT
     try:
         with transaction.atomic():
             _take_lock()
             if Snapshot.objects.filter(corpus=corpus, name=name).exists():
                 raise Conflict(_("The corpus already has a snapshot named “%s”; frozen is frozen.") % name)
+            holder.mkdir(mode=0o700)
             staging.mkdir(mode=0o700)
             entries, files = _write_files(staging, corpus, grade, sizes, group_by, seed)
             sums = layout.sums(files)
@@ -93,6 +100,8 @@ def freeze_snapshot(
             if final.exists():  # an orphan of a crashed freeze: its rows never came to be
                 shutil.rmtree(final)
             _seal(staging)
+            layout.write_file(holder, _TARGET, path.encode())
+            layout.fsync_folder(holder)
             os.rename(staging, final)
             layout.fsync_folder(final.parent)
             snapshot = Snapshot.objects.create(
@@ -121,9 +130,11 @@ def freeze_snapshot(
             )
             audit.record(user, "snapshot.freeze", corpus=corpus.slug, target=name, digest=digest, **query)
     except BaseException:
-        # A folder already renamed stays: whether the commit arrived is for remove_orphans to find out.
-        shutil.rmtree(staging, ignore_errors=True)
+        # Once renamed, both stay: whether the commit arrived is for remove_orphans to find out.
+        if staging.exists():
+            shutil.rmtree(holder, ignore_errors=True)
         raise
+    shutil.rmtree(holder, ignore_errors=True)
     return snapshot
 
 
@@ -217,15 +228,17 @@ def _seal(folder: Path) -> None:
 
 
 def remove_orphans() -> list[str]:
-    """Remove staging folders and snapshot folders without a row: what a killed freeze left. Start-up calls it."""
+    """Remove staging folders, and the snapshot folder that each names unless its row came to be. Start-up calls it."""
     removed = []
     with transaction.atomic():
         _take_lock()  # no freeze is under way while we look
-        known = set(Snapshot.objects.values_list("path", flat=True))
         root = snapshot_root()
-        for path in [*root.glob(".staging-*"), *(p for p in root.glob("[!.]*/*") if p.is_dir())]:
-            relative = str(path.relative_to(root))
-            if relative not in known:
-                shutil.rmtree(path)
-                removed.append(relative)
+        for holder in sorted(root.glob(".staging-*")):
+            target = holder / _TARGET
+            path = target.read_text() if target.is_file() else ""
+            if path and (root / path).is_dir() and not Snapshot.objects.filter(path=path).exists():
+                shutil.rmtree(root / path)
+                removed.append(path)
+            shutil.rmtree(holder, ignore_errors=True)  # a freeze that just committed removes its own
+            removed.append(holder.name)
     return removed

@@ -123,12 +123,53 @@ def test_the_database_refuses_every_change(corpus: Corpus, table: str, statement
     assert SnapshotFile.objects.count() == 8
 
 
-def test_orphans_of_a_killed_freeze_are_removed_and_snapshots_are_not(corpus: Corpus) -> None:
+def killed_freeze(corpus: Corpus, monkeypatch: pytest.MonkeyPatch, where: object, function: str) -> None:
+    """A freeze that ends at `function` as by `kill -9`: no handler of ours runs, the database rolls back."""
+
+    def kill(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(where, function, kill)
+        patch.setattr(services.shutil, "rmtree", lambda *args, **options: None)
+        freeze(corpus, "v2")
+
+
+@pytest.mark.parametrize(
+    ("where", "function"),
+    [
+        (services, "_write_files"),
+        (services.layout, "sums"),
+        (services, "_seal"),
+        (services.os, "rename"),
+        (services.Snapshot.objects, "create"),
+        (services.SnapshotFile.objects, "bulk_create"),
+        (services.audit, "record"),
+    ],
+)
+def test_a_start_removes_what_a_killed_freeze_left_and_nothing_else(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, where: object, function: str
+) -> None:
     _snapshot, folder = freeze(corpus)
     root = services.snapshot_root()
-    (root / ".staging-dead").mkdir()
-    (root / "study" / "v2-000000000000").mkdir()
-    assert sorted(services.remove_orphans()) == [".staging-dead", "study/v2-000000000000"]
+    stranger = root / "study" / "v9-000000000000"  # of another database: not ours to remove
+    stranger.mkdir()
+    killed_freeze(corpus, monkeypatch, where, function)
+    assert list(root.glob(".staging-*"))
+    call_command("bootstrap", "--no-demo")
+    assert sorted(path.name for path in root.glob("*")) == ["study"]
+    assert sorted((root / "study").iterdir()) == sorted([folder, stranger])
+    again, _folder = freeze(corpus, "v2")
+    assert invariants.broken() == []
+    assert again.name == "v2"
+
+
+def test_a_freeze_whose_commit_arrived_keeps_its_folder(corpus: Corpus) -> None:
+    _snapshot, folder = freeze(corpus)
+    holder = services.snapshot_root() / ".staging-dead"
+    holder.mkdir()
+    (holder / "target").write_text(str(folder.relative_to(services.snapshot_root())))
+    assert services.remove_orphans() == [".staging-dead"]
     assert (folder / "records.jsonl").is_file()
 
 

@@ -1,5 +1,7 @@
 """`manage.py bootstrap`: what a first start needs. Safe to repeat and to kill; a finished one takes no time.
 
+Every start also removes what a freeze that was killed left in the snapshots' folder.
+
 An admin with a random password in `<var>/admin-password` (0600), and the synthetic demo corpus with three people
 (`<var>/demo-passwords`, 0600) and a pre-labelling run. No password is printed or logged here. What somebody
 deleted after the first start does not come back.
@@ -24,6 +26,7 @@ from annotator.core.commands import JsonCommand
 from annotator.core.models import AuditEntry
 from annotator.prelabels.models import Run
 from annotator.prelabels.services import create_run
+from annotator.snapshots.services import remove_orphans
 
 ADMIN = "admin"
 SLUG = "demo"
@@ -51,6 +54,7 @@ class Command(JsonCommand):
         parser.add_argument("--no-demo", action="store_true", help="the admin only")
 
     def run(self, *, no_demo: bool, **options: Any) -> dict[str, Any]:
+        remove_orphans()
         result: dict[str, Any] = {"admin": make_admin(), "demo": None, "run": None}
         if no_demo or AuditEntry.objects.filter(action=DONE).exists():
             return result
