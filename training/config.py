@@ -7,8 +7,10 @@ Presets live in ``training/configs``; ``base: NAME`` inherits from another prese
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ import yaml
 
 from .errors import UsageError
 
+MAY_BE_ZERO = (
+    "seed", "weights_seed", "dropout", "init_std", "min_lr", "warmup_lr", "warmup_steps", "weight_decay", "cache_mb",
+)  # fmt: skip
 CONFIG_DIR = Path(__file__).parent / "configs"
 
 
@@ -183,7 +188,7 @@ def load_config(name_or_file: str, overrides: list[str] | None = None) -> Config
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {key}: {error}") from error
+            raise UsageError(f"--set {key}: {_in_a_line(error)}") from error
         _assign(values, key.strip(), value)
     return from_dict(values)
 
@@ -210,11 +215,13 @@ def _read(name_or_file: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
         raise UsageError(f"no config {name_or_file!r}; presets: {', '.join(names())}; or give a .yaml file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"config {path}: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"config {path}: {_in_a_line(error)}") from error
     if not isinstance(values, dict):
         raise UsageError(f"config {path}: expected a mapping at the top")
     base = values.pop("base", None)
+    if not isinstance(values.get("name", ""), str):
+        raise UsageError(f"config name: {values['name']!r} is not str")
     if base is not None:
         neighbour = path.parent / f"{base}.yaml"
         values = _merge(_read(str(neighbour) if neighbour.is_file() else str(base), (*seen, name_or_file)), values)
@@ -224,6 +231,10 @@ def _read(name_or_file: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     if stage is not None:
         values["stage"], values["name"] = stage, name_or_file
     return values
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -247,7 +258,7 @@ def _build(cls: Any, values: Any, where: str) -> Any:
     if not isinstance(values, dict):
         raise UsageError(f"config section {where or 'top'!r} must be a mapping, got {type(values).__name__}")
     hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(map(str, set(values) - set(hints)))
     if unknown:
         raise UsageError(f"config has no key {where}{unknown[0]}; known here: {', '.join(sorted(hints))}")
     made = {}
@@ -282,6 +293,15 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     raise UsageError(f"config {where}: {value!r} is not {getattr(hint, '__name__', hint)}")
 
 
+def _numbers(section: Any, where: str) -> Iterator[tuple[str, float]]:
+    """Every number of a config with its dotted key; lists have their own checks."""
+    for key, value in vars(section).items():
+        if dataclasses.is_dataclass(value):
+            yield from _numbers(value, f"{where}{key}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield f"{where}{key}", value
+
+
 def _check(config: Config) -> None:
     data, model, train = config.data, config.model, config.train
     for where, value, allowed in (
@@ -294,24 +314,36 @@ def _check(config: Config) -> None:
     ):
         if value not in allowed:
             raise UsageError(f"config {where}: {value!r} is none of {', '.join(map(str, allowed))}")
-    for where, number in (
-        ("data.frames", data.frames),
-        ("data.max_target", data.max_target),
-        ("train.epochs", train.epochs),
-        ("train.batch_size", train.batch_size),
-        ("train.accumulate", train.accumulate),
-        ("train.save_every", train.save_every),
-        ("train.keep", train.keep),
-        ("train.log_every", train.log_every),
-        ("train.lr", train.lr),
-        ("train.clip_norm", train.clip_norm),
-        ("data.window_seconds", data.window_seconds),
-        ("generate.max_new_tokens", config.generate.max_new_tokens),
-        ("generate.batch_size", config.generate.batch_size),
-        ("train.iters_per_epoch", train.iters_per_epoch if train.iters_per_epoch is not None else 1),
-    ):
-        if not number > 0:
+    for where, number in _numbers(config, ""):
+        if not math.isfinite(number):
+            raise UsageError(f"config {where}: {number} is not a finite number")
+        if number < 0 or (number == 0 and where.rpartition(".")[2] not in MAY_BE_ZERO):
             raise UsageError(f"config {where}: {number} must be above 0")
+        if where in ("seed", "model.weights_seed") and number >= 2**63:
+            raise UsageError(f"config {where}: {number} must be below 2**63")
+    for name in ("vision", "image_qformer", "audio", "llm"):
+        part = getattr(model, name)
+        if part.hidden_size % part.heads:
+            raise UsageError(
+                f"config model.{name}: hidden_size {part.hidden_size} is no multiple of heads {part.heads}"
+            )
+    for name, size in (
+        ("vision.image_size", model.vision.image_size),
+        ("audio.mel_bins", model.audio.mel_bins),
+        ("audio.mel_frames", model.audio.mel_frames),
+    ):
+        patch = model.vision.patch_size if name.startswith("vision") else model.audio.patch_size
+        if size < patch:
+            raise UsageError(f"config model.{name}: {size} is below patch_size {patch}")
+    for name, branch in (("video", model.video), ("audio_branch", model.audio_branch)):
+        if branch.dropout >= 1:
+            raise UsageError(f"config model.{name}.dropout: {branch.dropout} must be below 1")
+    if len(train.betas) != 2 or not all(0 <= beta < 1 for beta in train.betas):
+        raise UsageError(f"config train.betas: {train.betas} is not two numbers from 0 to below 1")
+    if not 8000 <= data.sample_rate <= 20480:  # a mel frame of 25 ms has to fit a 512-point FFT
+        raise UsageError(f"config data.sample_rate: {data.sample_rate} is not between 8000 and 20480")
+    if data.window_seconds < 0.025:
+        raise UsageError(f"config data.window_seconds: {data.window_seconds} is shorter than a mel frame (0.025)")
     if data.frames > model.video.positions or data.frames > model.audio_branch.positions:
         raise UsageError(
             f"config data.frames: {data.frames} frames and windows need as many positions, but there are "
@@ -320,8 +352,10 @@ def _check(config: Config) -> None:
         )
     if data.max_target >= data.max_length:
         raise UsageError("config data.max_target must be below data.max_length: the prompt needs room too")
-    if not config.prompt.clauses or not config.prompt.end:
+    if not config.prompt.clauses or not config.prompt.end.strip():
         raise UsageError("config prompt.clauses and prompt.end must not be empty")
+    if not any(slot in clause for clause in config.prompt.clauses for slot in ("<AudioHere>", "<ImageHere>")):
+        raise UsageError("config prompt.clauses: none has <AudioHere> or <ImageHere>, so nothing would train")
     if data.crop_scale is not None and not (
         len(data.crop_scale) == 2 and 0 < data.crop_scale[0] <= data.crop_scale[1] <= 1
     ):

@@ -108,7 +108,7 @@ def build_example(
     whole = encode(tokenizer, clean(target, config.prompt.end) + config.prompt.end)
     cut = max(0, len(whole) - config.data.max_target)
     if cut:
-        body = encode(tokenizer, clean(target, config.prompt.end))[: config.data.max_target - len(stop)]
+        body = encode(tokenizer, clean(target, config.prompt.end))[: max(0, config.data.max_target - len(stop))]
         whole = body + stop
     return Example(prompt.ids + whole, [IGNORED] * len(prompt.ids) + whole, prompt.slots, prompt.subtitle_cut, cut)
 

@@ -53,11 +53,30 @@ def test_set_overrides_any_key_and_reads_exponents() -> None:
         ("data.crop_scale=[0.9, 0.1]", "crop_scale"),
         ("lr", "key=value"),
         ("train.lr.deep=1", "not a section"),
+        ("model.llm.heads=3", "model.llm: hidden_size 128 is no multiple of heads 3"),
+        ("model.vision.image_size=3", "model.vision.image_size"),
+        ("model.vision.patch_size=0", "model.vision.patch_size: 0 must be above 0"),
+        ("model.audio.mel_frames=5", "model.audio.mel_frames"),
+        ("model.video.dropout=1", "model.video.dropout"),
+        ("model.llm.vocab_size=-3", "model.llm.vocab_size"),
+        ("train.betas=[0.9]", "train.betas"),
+        ("train.betas=[0.9, 1]", "train.betas"),
+        ("train.warmup_steps=-1", "train.warmup_steps"),
+        ("train.min_lr=.nan", "train.min_lr: nan is not a finite number"),
+        ("train.lr=1e400", "train.lr: inf is not a finite number"),
+        ("train.threads=-1", "train.threads"),
+        ("seed=-1", "seed"),
+        ("seed=99999999999999999999", "below 2"),
+        ("data.sample_rate=44100", "data.sample_rate"),
+        ("data.window_seconds=0.001", "data.window_seconds"),
+        ("prompt.clauses=[a]", "nothing would train"),
+        ("train.lr=[", "--set train.lr: .*expected"),
     ],
 )
 def test_a_bad_override_is_named(override: str, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as raised:
         load_config("tiny", [override])
+    assert "\n" not in str(raised.value)
 
 
 def test_a_file_inherits_from_a_preset(tmp_path: Path) -> None:

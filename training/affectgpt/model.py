@@ -191,6 +191,11 @@ def resolve_device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("train.device=cuda, but torch sees no CUDA device; use cpu or auto")
     try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"train.device: {name!r}: {error}") from error
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"config train.device: {name!r} is none of auto, cpu, cuda, cuda:0 …")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"config train.device: {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices")
+    return device
