@@ -16,11 +16,15 @@
 | PRELABEL_TRUST, LLM_TRUST | `inside` or `outside` | inside for loopback and private addresses, else outside |
 | TRUSTED_PROXIES | proxies of ours before the web server; they append to X-Forwarded-For | 0 |
 | LEASE_SECONDS | how long a claim is held without a sign of life | 1800 |
+| PRELABEL_LEASE_SECONDS | how long a worker may stay silent before its pre-labelling job goes to another | 30 |
+| TZ | time zone of pages, like Asia/Shanghai | UTC |
+| LOG_LEVEL | DEBUG, INFO, WARNING, ERROR or CRITICAL | INFO |
 """
 
 import os
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dj_database_url
 from csp.constants import NONCE, NONE, SELF
@@ -29,17 +33,45 @@ from django.utils.translation import gettext_lazy as _
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 VAR = Path(os.environ.get("WORKBENCH_VAR") or BASE_DIR / "var").resolve()
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def env_list(name: str, default: str = "", separator: str = ",") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(separator) if item.strip()]
 
 
-def env_int(name: str, default: int) -> int:
+def env_int(name: str, default: int, least: int = 0) -> int:
     value = os.environ.get(name) or str(default)
-    if not value.isdecimal():
-        raise ImproperlyConfigured(f"{name} must be a whole number, not “{value}”.")
+    if not value.isdecimal() or int(value) < least:
+        raise ImproperlyConfigured(f"{name} must be a whole number{f' from {least}' if least else ''}, not “{value}”.")
     return int(value)
+
+
+def env_seconds(name: str, default: float) -> float:
+    value = os.environ.get(name) or str(default)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise ImproperlyConfigured(f"{name} must be a number of seconds, not “{value}”.")
+    return seconds
+
+
+def env_time_zone() -> str:
+    """TZ, which many systems set for themselves in forms that name no zone of the database (CST-8)."""
+    value = os.environ.get("TZ") or "UTC"
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ImproperlyConfigured(f"TZ must name a time zone like Asia/Shanghai, not “{value}”.") from error
+
+
+def env_log_level() -> str:
+    value = (os.environ.get("LOG_LEVEL") or "INFO").upper()
+    if value not in LOG_LEVELS:
+        raise ImproperlyConfigured(f"LOG_LEVEL is one of {', '.join(LOG_LEVELS)}, not “{value}”.")
+    return value
 
 
 INSTALLED_APPS = [
@@ -128,7 +160,7 @@ LOGOUT_REDIRECT_URL = "accounts:sign-in"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-TIME_ZONE = os.environ.get("TZ", "UTC") or "UTC"
+TIME_ZONE = env_time_zone()
 USE_I18N = True
 USE_TZ = True
 
@@ -146,15 +178,15 @@ FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 2**20
 DATA_UPLOAD_MAX_NUMBER_FILES = 2000
 
-UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 2 * 2**30)
+UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 2 * 2**30, least=1)
 MEDIA_IMPORT_ROOTS = [Path(p).resolve() for p in env_list("MEDIA_IMPORT_ROOTS", separator=":")]
 # Wrong passwords for one name from one address, and for all names from one address, until SIGN_IN_WINDOW is over.
 SIGN_IN_ATTEMPTS, SIGN_IN_ATTEMPTS_OF_ADDRESS, SIGN_IN_WINDOW = 10, 100, timedelta(minutes=15)
 # How many proxies of ours append to X-Forwarded-For; 0: the address is that of the connection.
 TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
-LEASE_SECONDS = env_int("LEASE_SECONDS", 30 * 60)
+LEASE_SECONDS = env_int("LEASE_SECONDS", 30 * 60, least=1)
 # How long a worker may stay silent before its pre-labelling job goes to another; it says so thrice as often.
-PRELABEL_LEASE_SECONDS = float(os.environ.get("PRELABEL_LEASE_SECONDS", 30))
+PRELABEL_LEASE_SECONDS = env_seconds("PRELABEL_LEASE_SECONDS", 30)
 SNAPSHOT_ROOT = VAR / "snapshots"
 RUNS_ROOT = VAR / "runs"
 
@@ -237,7 +269,7 @@ CSRF_COOKIE_SAMESITE = "Lax"
 # Counts only, no content; behind a proxy every visitor would seem to be on loopback, so production says no.
 METRICS_ON_LOOPBACK = False
 
-LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO")
+LOG_LEVEL = env_log_level()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -46,6 +46,10 @@ def test_the_deployment_check_has_nothing_to_say(tmp_path: Path) -> None:
         ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS"),
         ({"LEASE_SECONDS": "half an hour"}, "LEASE_SECONDS"),
         ({"HSTS_SECONDS": "-1"}, "HSTS_SECONDS"),
+        ({"LEASE_SECONDS": "0"}, "LEASE_SECONDS"),
+        ({"PRELABEL_LEASE_SECONDS": "soon"}, "PRELABEL_LEASE_SECONDS"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
+        ({"TZ": "CST-8"}, "TZ"),
         ({"WORKBENCH_ENV": "prod"}, "WORKBENCH_ENV"),
     ],
 )
@@ -56,6 +60,28 @@ def test_what_is_missing_or_wrong_is_one_line(tmp_path: Path, changes: dict[str,
     assert done.stderr.count("\n") == 1, done.stderr
     assert names in done.stderr
     assert "secret@db" not in done.stderr
+
+
+def development_key(var: Path) -> subprocess.CompletedProcess[str]:
+    code = "from django.conf import settings; print(settings.SECRET_KEY)"
+    environment = {"PATH": os.environ["PATH"], "WORKBENCH_VAR": str(var), "PYTHONPATH": str(REPOSITORY)}
+    environment |= {"DJANGO_SETTINGS_MODULE": "annotator.settings", "PYTHONUTF8": "1"}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_the_key_of_development_is_made_once_and_never_stays_empty(tmp_path: Path) -> None:
+    (tmp_path / "secret-key").write_bytes(b"")  # what a full disk left behind
+    first = development_key(tmp_path).stdout.strip()
+    assert len(first) > 50
+    assert development_key(tmp_path).stdout.strip() == first
+    assert [(path.name, oct(path.stat().st_mode)[-3:]) for path in tmp_path.iterdir()] == [("secret-key", "600")]
+
+
+def test_a_folder_of_state_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = development_key(tmp_path / "file" / "var")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "secret-key" in done.stderr
 
 
 def test_a_web_server_and_a_worker_say_the_same_line() -> None:
