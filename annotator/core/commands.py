@@ -14,7 +14,8 @@ class JsonCommand(BaseCommand):
 
     `--json`: the last line on stdout is that dict; without it, `summary(result)` in words.
     Exit 0: all of it worked; 1: the result has something under `failed`; 2: the call was wrong
-    (argparse, CommandError, or a WorkbenchError that left a service).
+    (argparse, CommandError, or a WorkbenchError that left a service). What the system refuses (a folder, disk
+    space) is one line, too, and exit code 1.
     """
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -43,6 +44,8 @@ class JsonCommand(BaseCommand):
             result = self.run(**options)
         except WorkbenchError as error:
             raise CommandError(error.message, returncode=2) from error
+        except OSError as error:  # a folder that may not be read, no space left; `--traceback` shows where
+            raise CommandError(f"{error.filename or type(error).__name__}: {error.strerror or error}") from error
         if as_json:
             self.stdout.write(json.dumps(result, ensure_ascii=False, default=str))
         else:

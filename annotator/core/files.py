@@ -28,7 +28,7 @@ def _span(header: str, size: int) -> tuple[int, int] | None:
         return 0, size - 1  # several ranges or another unit: the whole file is a valid answer
     first, last = match.groups()
     if first == "":
-        if last == "" or int(last) == 0:
+        if last == "" or int(last) == 0 or size == 0:
             return None
         return max(0, size - int(last)), size - 1
     if int(first) >= size or (last != "" and int(last) < int(first)):
@@ -55,7 +55,7 @@ def ranged_response(
         headers["Content-Disposition"] = f'attachment; filename="{filename}"'
     if request.headers.get("If-None-Match") in (quoted, "*"):
         return HttpResponse(status=304, headers=headers)
-    wanted = request.headers.get("Range", "")
+    wanted = request.headers.get("Range", "") if request.method == "GET" else ""  # RFC 9110: of GET alone
     if wanted and request.headers.get("If-Range", quoted) != quoted:
         wanted = ""
     status, first, last = 200, 0, size - 1

@@ -41,3 +41,10 @@ def test_the_openapi_schema_is_whole_and_without_warnings() -> None:
     from django.core.management import call_command
 
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
+
+
+def test_a_forged_session_cookie_is_nobodys() -> None:
+    forged = {"Cookie": 'sessionid="aaaaaaaaaaaa\\000bbbbbbbbbbbb"'}
+    assert Client().get("/", headers=forged).status_code == 302
+    assert Client().get("/api/v1/corpora/", headers=forged).status_code == 401
+    assert Client().get("/nothing-here/", headers=forged).status_code == 404
