@@ -150,7 +150,10 @@ class Clip(models.Model):
                 condition=Q(media_sha256=None) | Q(media_sha256__length=64), name="clip_sha256_whole"
             ),
         ]
-        indexes = [models.Index(fields=["corpus", "id"], name="clip_page")]
+        indexes = [
+            models.Index(fields=["corpus", "id"], name="clip_page"),
+            models.Index(F("id"), name="clip_withdrawn", condition=Q(withdrawn_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -1,10 +1,13 @@
 """Writes about corpora, members, flags and withdrawal. Clips themselves are written by `store`."""
 
+from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,6 +21,9 @@ from .models import LANGUAGES, AuTrack, Clip, Corpus, DerivedMedia, Flag, Member
 from .names import storable
 from .signals import clip_withdrawn
 from .store import MEDIA_LOCK
+
+PURGE_AFTER = timedelta(minutes=1)  # by then whoever withdrew the clip has removed its bytes, or was killed
+logger = structlog.get_logger(__name__)
 
 
 @transaction.atomic
@@ -192,3 +198,19 @@ def purge_media(clip_id: int) -> list[str]:
     AuTrack.objects.filter(clip=clip).delete()
     Clip.objects.filter(pk=clip.pk).update(media_path="", media_url="", media="missing", derived="none")
     return gone
+
+
+def purge_withdrawn() -> int:
+    """Remove the bytes of clips whose withdrawal was killed after its commit; how many clips that were."""
+    files, tracks = (model.objects.filter(clip=OuterRef("pk")) for model in (DerivedMedia, AuTrack))
+    held = Exists(files) | Exists(tracks)
+    late = Clip.objects.filter(withdrawn_at__lt=timezone.now() - PURGE_AFTER)
+    purged = 0
+    for clip_id in late.filter(held | ~Q(media="missing")).values_list("pk", flat=True)[:200]:
+        try:
+            purge_media(clip_id)
+        except OSError as error:
+            logger.warning("the media of a withdrawn clip cannot be removed", clip=clip_id, error=str(error))
+        else:
+            purged += 1
+    return purged

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from . import uploads
+from . import services, uploads
 
 
 @shared_task(name="annotator.clips.tasks.ingest_upload", ignore_result=True)
@@ -15,5 +15,5 @@ def ingest_upload(file_id: int) -> None:
 
 @shared_task(name="annotator.clips.tasks.sweep", ignore_result=True, expires=30)
 def sweep() -> dict[str, Any]:
-    """Send what nobody works on (every 15 s by the scheduler)."""
-    return uploads.sweep()
+    """Send what nobody works on, finish withdrawals that were killed (every 15 s by the scheduler)."""
+    return {**uploads.sweep(), "purged": services.purge_withdrawn()}
