@@ -49,11 +49,14 @@ def require_scope(user: Any, action: str) -> None:
 
 def require(user: Any, corpus: Corpus, action: str) -> None:
     """Raise NotFound to a stranger of the corpus (nobody learns that it exists), Forbidden to a member
-    whose roles do not allow `action`."""
+    whose roles, or whose token, do not allow `action`."""
     if may(user, corpus, action):
         return
-    if not roles_on(user, corpus):
+    roles = roles_on(user, corpus)
+    if not roles:
         raise NotFound(_("There is no such object, or you may not see it."))
+    if allowed(roles, action):
+        require_scope(user, action)
     raise Forbidden(_("Your role on the corpus “%(slug)s” does not allow this.") % {"slug": corpus.slug})
 
 

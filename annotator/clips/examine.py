@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from models_ml import face, media
 from models_ml.media import MediaError
 
 from . import storage
+from .names import storable
 from .store import Item
 
 
@@ -51,12 +53,15 @@ def open_media(item: Item, path: Path, *, keep: str, suffix: str | None = None) 
 
 
 def keep_original(item: Item, path: Path, *, keep: str, suffix: str | None = None) -> Item:
-    """Store the original (`copy`) or note where it lies (`reference`)."""
+    """Store the original (`copy`) or note where it lies (`reference`). Raises OSError."""
     if keep == "copy":
         stored = storage.put_original(path, str(item.sha256), suffix if suffix is not None else path.suffix)
         item.media, item.media_path = "stored", stored.path
     else:
-        item.media, item.media_path = "reference", str(path.resolve())
+        real = str(path.resolve())
+        if len(real) > storage.MAX_PATH or not storable(real):
+            raise OSError(None, _("the path is too long or not UTF-8: it cannot be kept as a reference"))
+        item.media, item.media_path = "reference", real
     return item
 
 

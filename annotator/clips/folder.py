@@ -28,8 +28,12 @@ def find_media(root: Path, report: Report) -> list[Found]:
     Refused by name: hostile names, links that lead out of the folder, a stem that an earlier file has.
     Raises Invalid when there is no such folder.
     """
-    if not root.exists():
-        raise Invalid(_("There is no “%(path)s”.") % {"path": root})
+    try:
+        os.stat(root)
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            raise Invalid(f"{root}: {error.strerror or error}") from error
+        raise Invalid(_("There is no “%(path)s”.") % {"path": root}) from error
     base = root.resolve()
     files = [root] if root.is_file() else list(_walk(root, report))
     taken: dict[str, Path] = {}

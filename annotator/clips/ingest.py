@@ -16,6 +16,7 @@ from models_ml.media import MediaError
 from . import examine
 from .folder import Found, find_media
 from .models import Clip, Corpus, DerivedMedia
+from .names import clean_name
 from .reports import Report
 from .storage import Stored, exists
 from .store import Item, Outcome, store
@@ -48,7 +49,7 @@ def ingest_folder(
         raise Invalid(_("There is no folder “%(path)s”.") % {"path": au})
     words = read_by_name(subtitles, SUBTITLE_COLUMNS, report) if subtitles else {}
     classes = read_by_name(labels, LABEL_COLUMNS, report) if labels else {}
-    tracks = _au_files(au) if au else {}
+    tracks = _au_files(au, report) if au else {}
     found = find_media(path, report)
     seen = {f.name for f in found}
     for batch in _batches(corpus, found, keep, report):
@@ -181,8 +182,23 @@ def _result(future: Future[Any], found: Found, report: Report) -> Any:
     return None
 
 
-def _au_files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() == ".csv"}
+def _au_files(folder: Path, report: Report) -> dict[str, Path]:
+    """{clip name: OpenFace CSV}, by the same rule as the media files' names; what has no such name is reported."""
+    tracks: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() != ".csv" or path.name.startswith("."):
+            continue
+        try:
+            name = clean_name(path.stem)
+        except Invalid as error:
+            report.fail(error.message, name=path.name)
+            continue
+        if name in tracks:
+            text = _("the name “%(name)s” is used twice: “%(first)s” has it")
+            report.fail(text % {"name": name, "first": tracks[name].name}, name=path.name)
+            continue
+        tracks[name] = path
+    return tracks
 
 
 def _add_tables(

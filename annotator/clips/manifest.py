@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from annotator.core.errors import Invalid
 
 from .models import Corpus
-from .names import clean_name, storable
+from .names import clean_name, hidden, storable
 from .reports import Report
+from .storage import MAX_PATH
 from .store import Item, store
 from .tables import BadRow, present, read_rows
 
@@ -191,11 +192,12 @@ def _take_media(item: Item, media: str, folder: Path | None) -> None:
     if "://" in media:
         item.media, item.media_url = "url", check_url(media)
         return
-    if ".." in PurePosixPath(media.replace("\\", "/")).parts or not media.isprintable():
+    if ".." in PurePosixPath(media.replace("\\", "/")).parts or any(hidden(c) for c in media):
         raise Invalid(_("media: a path must not have .. or control characters"))
-    if len(media) > 1000:
-        raise Invalid(_("media: the path is too long"))
-    item.media, item.media_path = "reference", str(folder.resolve() / media) if folder else media
+    path = str(folder.resolve() / media) if folder else media
+    if len(path) > MAX_PATH or not storable(path):
+        raise Invalid(_("media: the path is too long or not UTF-8"))
+    item.media, item.media_path = "reference", path
 
 
 def _inside_roots(path: str) -> bool:

@@ -14,6 +14,8 @@ from annotator.core.files import ranged_response
 
 from . import media
 
+PROBLEM = "application/problem+json"
+
 
 @require_safe
 def media_file(request: HttpRequest, token: str, kind: str) -> HttpResponseBase:
@@ -22,7 +24,8 @@ def media_file(request: HttpRequest, token: str, kind: str) -> HttpResponseBase:
         user = _user(request)
         if user is None:
             body = problem(401, "not-authenticated", _("Sign in, or send a token."))
-            return JsonResponse(body, status=401, headers={"WWW-Authenticate": 'Bearer realm="workbench"'})
+            realm = {"WWW-Authenticate": 'Bearer realm="workbench"'}
+            return JsonResponse(body, status=401, headers=realm, content_type=PROBLEM)
         made = media.open_signed(token, kind, user)
         response = ranged_response(
             request, media.local_file(made), content_type=media.CONTENT_TYPES[kind], etag=made.sha256
@@ -30,7 +33,7 @@ def media_file(request: HttpRequest, token: str, kind: str) -> HttpResponseBase:
     except WorkbenchError as error:
         return problem_response(error)
     except FileNotFoundError as error:
-        return JsonResponse(problem(404, "media-lost", str(error.strerror)), status=404)
+        return JsonResponse(problem(404, "media-lost", str(error.strerror)), status=404, content_type=PROBLEM)
     # Asked again each time (304 where nothing changed), so that a withdrawal or a lost right holds at once.
     response["Cache-Control"] = "private, no-cache"
     return response

@@ -23,7 +23,7 @@ def clean_name(raw: str) -> str:
         raise Invalid(_("the name is empty"))
     if len(name) > MAX_NAME:
         raise Invalid(_("the name has %(n)d characters, at most %(max)d") % {"n": len(name), "max": MAX_NAME})
-    if any(unicodedata.category(c) in _REFUSED or c in _BIDI for c in name):
+    if any(hidden(c) for c in name):
         raise Invalid(_("the name has a control character or bytes that are not UTF-8"))
     if "/" in name or "\\" in name or name in {".", ".."}:
         raise Invalid(_("the name is a path: / \\ and .. are refused"))
@@ -32,12 +32,18 @@ def clean_name(raw: str) -> str:
     return name
 
 
+def hidden(character: str) -> bool:
+    """Whether a character is a control, or one that makes text look like another; blanks of any script are not."""
+    return unicodedata.category(character) in _REFUSED or character in _BIDI
+
+
 def storable(text: str) -> bool:
     """Whether PostgreSQL can keep `text`: no NUL, no lone surrogate."""
     return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def shown(text: object) -> str:
-    """`text` for a report: control characters and undecodable bytes escaped, at most 300 characters."""
+    """`text` for a report: what `hidden` names and undecodable bytes escaped, at most 300 characters. A valid
+    name is shown as it is."""
     safe = str(text).encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)[:300]
+    return "".join(c.encode("unicode_escape").decode() if hidden(c) else c for c in safe)[:300]

@@ -1,5 +1,6 @@
 """Reads about corpora, clips and uploads."""
 
+import unicodedata
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -100,6 +101,7 @@ def upload_state(upload: Upload) -> dict[str, Any]:
     """The files of an upload and whether any is still to be worked on."""
     files = list(upload.files.select_related("clip"))
     states = [file.state for file in files]
+    names = {unicodedata.normalize("NFC", PurePath(file.name).stem) for file in files}
     return {
         "upload": upload,
         "files": files,
@@ -108,7 +110,7 @@ def upload_state(upload: Upload) -> dict[str, Any]:
         "failed": states.count("failed"),
         "open": any(state in ("queued", "running") for state in states),
         "waiting": _waiting(files),
-        "unmatched": sorted(set(upload.tables.get("subtitles", {})) - {PurePath(file.name).stem for file in files}),
+        "unmatched": sorted(set(upload.tables.get("subtitles", {})) - names),
     }
 
 

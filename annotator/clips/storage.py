@@ -15,6 +15,7 @@ from django.core.files.storage import default_storage
 from models_ml.media import sha256_file
 
 MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+MAX_PATH = 1000  # characters of a path that the database keeps
 SUFFIXES = {"proxy": ".mp4", "muted": ".mp4", "audio": ".m4a", "wav": ".wav", "poster": ".jpg", "peaks": ".json"}
 
 

@@ -18,6 +18,7 @@ MAX_RECORD_LINES = 200  # of one quoted record; beyond that a quote was left ope
 NAN = {"nan", "NaN"}  # what pandas writes for "nothing"; "Nan" may be a word
 SUBTITLE_COLUMNS = {"chinese": "zh", "english": "en", "subtitle_zh": "zh", "subtitle_en": "en"}
 LABEL_COLUMNS = {"label": "label"}
+MAX_CELL = {"label": 80}  # what the clip keeps
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def _fields(row: dict[str, str], columns: dict[str, str], report: Report) -> tup
         text = row.get(column, "")
         if not storable(text):
             return BadRow(_("column %(column)s has a NUL character") % {"column": column})
+        if present(text) and len(text) > MAX_CELL.get(key, len(text)):
+            return BadRow(_("%(field)s: more than %(n)d characters") % {"field": column, "n": MAX_CELL[key]})
         if present(text):
             fields[key] = text
         elif text.strip():

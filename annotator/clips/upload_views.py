@@ -30,8 +30,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     begun = uploads.create_upload(
         request.user, corpus, subtitles=request.FILES.get("subtitles"), au=request.FILES.getlist("au")
     )
-    for file in request.FILES.getlist("media"):
-        uploads.add_file(request.user, begun, file)
+    uploads.add_files(request.user, begun, request.FILES.getlist("media"))
     address = reverse("clips:upload-state", args=[begun.pk])
     if "application/json" in request.headers.get("Accept", ""):
         files = reverse("clips:upload-file", args=[begun.pk])

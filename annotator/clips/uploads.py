@@ -112,6 +112,22 @@ def add_file(user: Any, upload: Upload, file: Incoming) -> UploadedFile:
     return row
 
 
+def add_files(user: Any, upload: Upload, files: Iterable[Incoming]) -> None:
+    """Stage all the files of one form; one whose name another has is named in the upload's report, the rest goes on.
+
+    Raises Forbidden.
+    """
+    report = Report(failed=list(upload.report.get("failed", [])))
+    for file in files:
+        try:
+            add_file(user, upload, file)
+        except Conflict as error:
+            report.fail(error.message, name=Path(file.name or "").name)
+    if report.failed != upload.report.get("failed"):
+        upload.report = {**upload.report, "failed": report.failed}
+        upload.save(update_fields=["report"])
+
+
 def retry_file(user: Any, row: UploadedFile) -> UploadedFile:
     """Queue a failed file once more. Raises Forbidden, Conflict when it did not fail or its bytes are gone."""
     require(user, row.upload.corpus, "clip.ingest")

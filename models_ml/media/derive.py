@@ -76,7 +76,7 @@ def ffmpeg_command(path: str | Path, facts: Probe) -> list[str]:
     import ffmpeg
     import imageio_ffmpeg
 
-    source = ffmpeg.input(str(Path(path).absolute()), protocol_whitelist=PROTOCOLS, format_whitelist=FORMATS, threads=2)
+    source = ffmpeg.input("INPUT", protocol_whitelist=PROTOCOLS, format_whitelist=FORMATS, threads=2)
     outputs: list[Any] = []
     encoded: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "dn": None, "sn": None}
     slaves: list[str] = []
@@ -106,7 +106,10 @@ def ffmpeg_command(path: str | Path, facts: Probe) -> list[str]:
     # The tee muxer writes one encoded stream into several files.
     outputs.insert(0, ffmpeg.output(*streams, "|".join(slaves), f="tee", flags="+global_header", **encoded))
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error"]
-    return ffmpeg.compile(ffmpeg.merge_outputs(*outputs), cmd=command, overwrite_output=True)
+    call = ffmpeg.compile(ffmpeg.merge_outputs(*outputs), cmd=command, overwrite_output=True)
+    # Put in afterwards: ffmpeg-python hashes its arguments as UTF-8, which a path need not be.
+    call[call.index("INPUT")] = str(Path(path).absolute())
+    return call
 
 
 def _even(side: str) -> str:

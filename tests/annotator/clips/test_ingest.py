@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import unicodedata
 from io import StringIO
 from pathlib import Path
 
@@ -249,3 +250,68 @@ def test_the_command_answers_json_and_exit_codes(media: Path, folder: Path, caps
         with pytest.raises(CommandError) as error:
             call_command("ingest", *wrong)
         assert error.value.returncode == 2
+
+
+def gbk_folder(parent: Path) -> Path:
+    """A folder whose name is GBK, as unpacked from a zip made on Windows."""
+    made = Path(os.fsdecode(os.fsencode(parent) + "/你好".encode("gbk")))
+    made.mkdir()
+    return made
+
+
+def test_files_in_a_folder_whose_name_is_not_utf8_become_clips(corpus: Corpus, media: Path, folder: Path) -> None:
+    shutil.copy(media / "a.mp4", gbk_folder(folder))
+    report = ingest_folder(corpus, folder)
+    assert (report.created, report.failed) == (1, [])
+
+
+def test_a_reference_that_the_database_cannot_keep_is_named_and_the_rest_goes_on(
+    corpus: Corpus, media: Path, folder: Path, settings
+) -> None:
+    settings.MEDIA_IMPORT_ROOTS = [folder.resolve()]
+    shutil.copy(media / "a.mp4", gbk_folder(folder) / "gbk.mp4")
+    deep = folder.joinpath(*["d" * 200] * 5)
+    deep.mkdir(parents=True)
+    shutil.copy(media / "silent.mp4", deep / "deep.mp4")
+    shutil.copy(media / "b.avi", folder)
+    report = ingest_folder(corpus, folder, keep="reference").as_dict()
+    assert report["created"] == 1
+    assert "not UTF-8" in reasons(report["failed"], "gbk")
+    assert "too long" in reasons(report["failed"], "deep")
+
+
+def test_tracks_are_named_by_the_rule_of_clips(corpus: Corpus, media: Path, folder: Path, tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "é")
+    shutil.copy(media / "a.mp4", folder / f"{decomposed}.mp4")
+    au = tmp_path / "au"
+    au.mkdir()
+    (au / f"{decomposed}.csv").write_text(OPENFACE)
+    (au / "é.csv").write_text(OPENFACE)
+    Path(os.fsdecode(os.fsencode(au) + b"/gbk\xc4\xe3.csv")).write_text(OPENFACE)
+    report = ingest_folder(corpus, folder, au=au).as_dict()
+    assert AuTrack.objects.get().clip.name == "é"
+    assert "used twice" in reasons(report["failed"], "é.csv")
+    assert "not UTF-8" in reasons(report["failed"], "gbk\\udcc4\\udce3.csv")
+
+
+def test_a_label_that_is_too_long_costs_its_row_only(corpus: Corpus, media: Path, folder: Path, tmp_path: Path) -> None:
+    shutil.copy(media / "a.mp4", folder)
+    shutil.copy(media / "b.avi", folder)
+    (tmp_path / "l.csv").write_text("name,label\na," + "x" * 81 + "\nb," + "y" * 80 + "\n")
+    report = ingest_folder(corpus, folder, labels=tmp_path / "l.csv")
+    assert (report.created, [(e["line"], "80 characters" in e["reason"]) for e in report.failed]) == (2, [(2, True)])
+    assert set(Clip.objects.values_list("label", flat=True)) == {"", "y" * 80}
+
+
+def test_the_report_names_a_clip_as_it_is_called(corpus: Corpus, media: Path, folder: Path) -> None:
+    shutil.copy(media / "silent.mp4", folder / "开心\u300001.mp4")
+    report = ingest_folder(corpus, folder)
+    assert [entry["name"] for entry in report.warnings] == [Clip.objects.get().name] == ["开心\u300001"]
+
+
+def test_what_the_system_refuses_is_one_line(corpus: Corpus, folder: Path) -> None:
+    with pytest.raises(CommandError, match="too long") as wrong:
+        call_command("ingest", corpus.slug, str(folder / ("x" * 300)))
+    assert wrong.value.returncode == 2
+    with pytest.raises(CommandError, match="too long"):
+        call_command("ingest", corpus.slug, str(folder), "--au", str(folder / ("x" * 300)))

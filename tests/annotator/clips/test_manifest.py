@@ -150,3 +150,13 @@ def test_a_folder_gives_media_to_clips_that_came_by_manifest(corpus: Corpus, med
     assert (clip.media, clip.derived, clip.speaker) == ("stored", "ready", "lin")
     assert clip.duration < 1
     assert ingest(corpus, {"name": "a", "media": "https://example.org/a.mp4", "duration": 9}).unchanged == 1
+
+
+def test_a_path_that_the_database_cannot_keep_costs_its_row_only(corpus: Corpus, tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d" * 200] * 2)
+    deep.mkdir(parents=True)
+    rows = [{"name": "far", "media": "x" * 900}, {"name": "开心\u300001", "media": "开心\u300001.mp4"}]
+    (deep / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    report = ingest_manifest(corpus, deep / "m.jsonl")
+    assert (report.created, [(entry["line"], entry["name"]) for entry in report.failed]) == (1, [(1, "far")])
+    assert Clip.objects.get().media_path.endswith("/开心\u300001.mp4")  # a blank of any script is no control character

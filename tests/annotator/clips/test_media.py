@@ -13,6 +13,7 @@ from annotator.clips import media, services
 from annotator.clips.ingest import ingest_folder
 from annotator.clips.models import Clip, Corpus
 from annotator.core.errors import Forbidden, Gone
+from annotator.core.files import ranged_response
 from tests.support.factories import create_member, create_user
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +62,45 @@ def test_nobody_else_opens_it(clip: Clip, client: Client) -> None:
     assert client.get(f"/media/{forged}/video").status_code == 404
     clip.corpus.memberships.all().delete()
     assert client.get(url).status_code == 403
+
+
+def test_every_refusal_is_a_problem_document(clip: Clip, client: Client) -> None:
+    viewer = create_member(clip.corpus, "viewer")
+    url = media.signed_urls(clip, viewer, expires=soon())["video"]
+    nobody = client.get(url)
+    client.force_login(viewer)
+    default_storage.delete(clip.derivatives.get(kind="proxy").path)
+    lost = client.get(url)
+    assert [(r.status_code, r["Content-Type"]) for r in (nobody, lost)] == [
+        (401, "application/problem+json"),
+        (404, "application/problem+json"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "status", "content_range", "length"),
+    [
+        (10, "bytes=0-0", 206, "bytes 0-0/10", 1),
+        (10, "bytes=-99", 206, "bytes 0-9/10", 10),
+        (10, "bytes=3-99", 206, "bytes 3-9/10", 7),
+        (10, "bytes=-0", 416, "bytes */10", 0),
+        (10, "bytes=10-", 416, "bytes */10", 0),
+        (10, "bytes=5-2", 416, "bytes */10", 0),
+        (10, "bytes=0-1,3-4", 200, None, 10),
+        (10, "lines=0-1", 200, None, 10),
+        (0, "bytes=-5", 416, "bytes */0", 0),
+        (0, "bytes=0-", 416, "bytes */0", 0),
+        (0, "", 200, None, 0),
+    ],
+)
+def test_ranges_at_the_edges(rf, tmp_path, size, wanted, status, content_range, length) -> None:
+    (tmp_path / "f").write_bytes(b"x" * size)
+    request = rf.get("/", headers={"Range": wanted} if wanted else {})
+    answer = ranged_response(request, tmp_path / "f", content_type="text/plain", etag="e")
+    assert (answer.status_code, answer.get("Content-Range"), len(body(answer))) == (status, content_range, length)
+    head = rf.head("/", headers={"Range": wanted} if wanted else {})
+    answer = ranged_response(head, tmp_path / "f", content_type="text/plain", etag="e")
+    assert (answer.status_code, answer["Content-Length"], body(answer)) == (200, str(size), b"")
 
 
 def test_a_token_opens_its_owners_address(clip: Clip, client: Client) -> None:

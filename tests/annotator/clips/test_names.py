@@ -53,3 +53,8 @@ def test_whatever_passes_is_one_line_that_can_be_stored_and_shown(text: str) -> 
     assert "/" not in name
     assert len(shown(text).encode("utf-8").decode().splitlines()) <= 1
     assert clean_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["开心\u300001", "a\u00a0b", "👩\u200d🔬", "e\u0301"])
+def test_a_valid_name_is_shown_as_it_is(name: str) -> None:
+    assert shown(clean_name(name)) == clean_name(name)

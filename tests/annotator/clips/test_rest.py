@@ -7,6 +7,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from annotator.accounts.services import issue_token
 from annotator.clips import hooks
 from annotator.clips.models import Clip, Corpus, Flag
 from tests.support.factories import create_clip, create_corpus, create_member, create_user
@@ -179,3 +180,10 @@ def test_a_withdrawn_clip_is_gone(clip, client) -> None:
     withdraw_clip(manager, clip, "consent")
     assert client.get(f"{API}/clips/{clip.pk}/").status_code == 410
     assert client.get(f"{API}/corpora/{clip.corpus.slug}/clips/").json()["results"] == []
+
+
+def test_a_narrow_token_is_told_that_the_token_is_the_reason(corpus, client) -> None:
+    manager = create_member(corpus, "manager")
+    _token, text = issue_token(None, manager, scopes=["corpus.view"])
+    answer = client.get(f"{API}/corpora/{corpus.slug}/clips/", headers={"Authorization": f"Bearer {text}"})
+    assert (answer.status_code, answer.json()["detail"]) == (403, "This token may not do that.")

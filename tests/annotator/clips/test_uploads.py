@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
 from django.utils import timezone
 
-from annotator.clips import tasks, uploads
+from annotator.clips import queries, services, tasks, uploads
 from annotator.clips.models import Clip, Corpus, UploadedFile
 from annotator.core.errors import Conflict, Forbidden, Invalid
 from tests.support.factories import create_corpus, create_member
@@ -180,3 +180,33 @@ def test_a_file_that_a_worker_holds_is_left_to_it(media, monkeypatch) -> None:
     assert swept == [0]
     other()  # the worker died, its lock went with it
     assert swept == [0, 1]
+
+
+def test_a_name_with_a_wide_blank_is_taken_and_one_in_two_forms_matches_its_row(corpus, manager, media, sent) -> None:
+    words = SimpleUploadedFile("w.csv", "name,chinese\né,你好\n".encode())
+    upload = uploads.create_upload(manager, corpus, subtitles=words)
+    wide = uploads.add_file(manager, upload, send(media / "a.mp4", "开心\u300001.mp4"))
+    decomposed = uploads.add_file(manager, upload, send(media / "b.avi", "e\u0301.avi"))
+    assert [uploads.ingest_file(row.pk) for row in (wide, decomposed)] == ["created", "created"]
+    assert set(Clip.objects.values_list("name", flat=True)) == {"开心\u300001", "é"}
+    assert queries.upload_state(upload)["unmatched"] == []
+
+
+def test_a_name_twice_in_one_form_is_named_and_the_rest_goes_on(corpus, manager, media, sent, client) -> None:
+    client.force_login(manager)
+    files = [send(media / "a.mp4"), send(media / "silent.mp4", "a.mp4"), send(media / "b.avi")]
+    answer = client.post(f"/corpora/{corpus.slug}/upload/", {"media": files})
+    assert answer.status_code == 302
+    assert list(UploadedFile.objects.values_list("name", flat=True)) == ["a.mp4", "b.avi"]
+    page = client.get(answer["Location"]).content.decode()
+    assert "This upload has a file “a.mp4” already." in page
+
+
+def test_a_withdrawal_that_was_killed_is_finished(clip) -> None:
+    services.withdraw_clip(None, clip, "consent")  # the test's transaction never commits: as after a kill
+    paths = [clip.media_path, *clip.derivatives.values_list("path", flat=True)]
+    assert tasks.sweep()["purged"] == 0  # whoever withdrew it may still be at it
+    Clip.objects.filter(pk=clip.pk).update(withdrawn_at=timezone.now() - timedelta(minutes=2))
+    assert tasks.sweep()["purged"] == 1
+    assert not [path for path in paths if default_storage.exists(path)]
+    assert tasks.sweep()["purged"] == 0
