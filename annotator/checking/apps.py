@@ -7,14 +7,21 @@ class CheckingConfig(AppConfig):
     name = "annotator.checking"
 
     def ready(self) -> None:
-        """Listen to the rooms below: new clips, withdrawn clips, drafted descriptions; add what clips show."""
+        """Listen to the rooms below: new clips, changed corpora, withdrawn clips, drafted descriptions.
+
+        And add to the rooms below what this one knows: panels, progress, leases, invariants.
+        """
+        from django.db.models.signals import post_save
+
         from annotator.clips import hooks, media
+        from annotator.clips.models import Corpus
         from annotator.clips.signals import clip_withdrawn, clips_changed
         from annotator.prelabels.signals import draft_written
 
         from . import invariants, leases, panels, queries
 
         clips_changed.connect(_open_slots, dispatch_uid="checking.open_slots")
+        post_save.connect(_fit_slots, sender=Corpus, dispatch_uid="checking.fit_slots")
         clip_withdrawn.connect(_close_slots, dispatch_uid="checking.close_slots")
         draft_written.connect(_record_draft, dispatch_uid="checking.record_draft")
         hooks.panels.append(panels.clip_panel)
@@ -27,6 +34,14 @@ def _open_slots(*, corpus: Any, clip_ids: Any, **_kwargs: Any) -> None:
     from . import services
 
     services.open_slots(corpus, list(clip_ids))
+
+
+def _fit_slots(*, instance: Any, created: bool, raw: bool = False, **_kwargs: Any) -> None:
+    """A corpus is edited in the admin, where the number of annotations wanted may be changed."""
+    from . import services
+
+    if not created and not raw:
+        services.fit_slots(instance)
 
 
 def _close_slots(*, clip: Any, **_kwargs: Any) -> None:

@@ -17,7 +17,7 @@ from .canonical import LANGUAGES, seconds
 from .models import VERDICTS
 
 KEYS = ("clues", "description", "ov_labels", "label")
-MAX_CLUES = 200
+MAX_CLUES = 200  # beside those that were offered
 MAX_CLUE_TEXT = 4_000
 MAX_DESCRIPTION = 20_000
 MAX_REASON = 300
@@ -108,8 +108,8 @@ def _clues(raw: Any, offered: Mapping[int, Clue], duration: float | None, errors
     if not isinstance(items, list):
         errors["clues"] = _("A list is wanted here.")
         return []
-    if len(items) > MAX_CLUES:
-        errors["clues"] = _("At most %(limit)s clues.") % {"limit": MAX_CLUES}
+    if len(items) > (most := MAX_CLUES + len(offered)):
+        errors["clues"] = _("At most %(limit)s clues.") % {"limit": most}
         return []
     checked: list[dict[str, Any]] = []
     seen: set[int] = set()
@@ -158,7 +158,7 @@ def _clue(
         "modality": _choice(given["modality"], MODALITIES, f"{where}.modality", errors),
         "aspect": _choice(given["aspect"] or "", ASPECTS, f"{where}.aspect", errors),
         "language": _choice(given["language"], LANGUAGES, f"{where}.language", errors),
-        "text": _text(given["text"], f"{where}.text", MAX_CLUE_TEXT, errors),
+        "text": _text(given["text"], f"{where}.text", _longest(origin), errors),
         "span": _span(given["span"], f"{where}.span", duration, errors),
         "verdict": verdict,
         "reason": _text(item.get("reason") or "", f"{where}.reason", MAX_REASON, errors),
@@ -168,6 +168,12 @@ def _clue(
     if origin is not None:
         _compare(clean, origin, where, errors)
     return clean
+
+
+def _longest(origin: Clue | None) -> int:
+    """What was offered may be kept or shortened, however long a pre-labeller or an import wrote it."""
+    offered = [] if origin is None else [origin.text, *(origin.texts or {}).values()]
+    return max(MAX_CLUE_TEXT, *(len(text) for text in offered if isinstance(text, str)), 0)
 
 
 def _given(item: dict[str, Any], origin: Clue | None) -> dict[str, Any]:
@@ -208,13 +214,18 @@ def _plain_span(value: Sequence[float | None] | None) -> list[float | None] | No
     return None if value is None else [seconds(value[0]), seconds(value[1])]
 
 
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # JSON's integers have no end, floats do
+        return False
+
+
 def _span(value: Any, where: str, duration: float | None, errors: Errors) -> list[float | None] | None:
     if value is None:
         return None
     numbers = isinstance(value, list) and len(value) == 2
-    if not numbers or not all(
-        isinstance(end, int | float) and not isinstance(end, bool) and math.isfinite(end) for end in value
-    ):
+    if not numbers or not all(map(_is_number, value)):
         errors[where] = _("A span is [start, end] in seconds, or null.")
         return None
     if not 0 <= value[0] <= value[1]:

@@ -186,10 +186,14 @@ QUERIES: list[tuple[str, str, str]] = [
                   || COALESCE(said.line ->> 'grade', 'nothing')
            FROM {recordrevision} revision JOIN {record} record ON record.id = revision.record_id
            JOIN {clip} clip ON clip.id = record.clip_id
-           CROSS JOIN LATERAL (SELECT revision.line::jsonb AS line) said
-           WHERE said.line ->> 'clip' IS DISTINCT FROM clip.name OR said.line ->> 'grade' IS DISTINCT FROM record.grade
+           CROSS JOIN LATERAL (  -- what its hash disowns is named above, and need not be JSON
+             SELECT CASE WHEN revision.sha256 = encode(sha256(convert_to(revision.line || E'\\n', 'UTF8')), 'hex')
+                         THEN revision.line::jsonb END AS line
+           ) said
+           WHERE said.line IS NOT NULL AND (
+              said.line ->> 'clip' IS DISTINCT FROM clip.name OR said.line ->> 'grade' IS DISTINCT FROM record.grade
               OR NOT said.line ?& array['media_sha256', 'duration', 'source', 'speaker', 'licence', 'subtitle',
-                                        'label', 'clues', 'description', 'ov_labels']""",
+                                        'label', 'clues', 'description', 'ov_labels'])""",
     ),
     (
         "every sentence has a source",
@@ -218,11 +222,12 @@ QUERIES: list[tuple[str, str, str]] = [
     (
         "no review is lost",
         "a clip whose overlap is complete is under review or recorded",
-        """SELECT 'clip ' || clip.id, 'all annotated, yet neither a review slot nor a record'
+        """SELECT 'clip ' || clip.id, 'all annotated, yet neither under review nor recorded'
            FROM {clip} clip JOIN {slot} slot ON slot.clip_id = clip.id AND slot.kind = 'annotate'
            WHERE clip.withdrawn_at IS NULL GROUP BY clip.id
-           HAVING bool_and(slot.state = 'done')
-              AND NOT EXISTS (SELECT 1 FROM {slot} later WHERE later.clip_id = clip.id AND later.kind = 'review')
+           HAVING bool_and(slot.state IN ('done', 'closed')) AND bool_or(slot.state = 'done')
+              AND NOT EXISTS (SELECT 1 FROM {slot} later
+                              WHERE later.clip_id = clip.id AND later.kind = 'review' AND later.state <> 'done')
               AND NOT EXISTS (SELECT 1 FROM {record} fine WHERE fine.clip_id = clip.id AND fine.grade = 'fine')""",
     ),
 ]

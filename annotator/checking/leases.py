@@ -9,18 +9,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.utils.translation import gettext as _
 
 from annotator.clips.access import may, require
-from annotator.clips.models import Clip, Corpus
+from annotator.clips.models import Clip, Corpus, Membership
 from annotator.core import audit
 from annotator.core.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from annotator.core.permissions import ACTIONS
 from annotator.prelabels.models import Clue
 
 from .canonical import MODALITY_ORDER
-from .models import Claim, Slot
+from .models import Claim, Record, Slot
 
 ACTION_OF = {"annotate": "claim.annotate", "review": "claim.review", "gold": "claim.review"}
 CLAIMABLE = ("annotate", "review")
@@ -59,6 +61,40 @@ def open_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> int:
         return cursor.rowcount
 
 
+def fit_slots(corpus: Corpus) -> list[int]:
+    """After the number of annotations wanted was changed: open what is missing, close what nobody began.
+
+    What is claimed or done stays. Returns the ids of the clips that have all their annotations by it, and neither a
+    review nor a fine record. Locks every clip of the corpus until the transaction ends: no submission slips between.
+    """
+    list(Clip.objects.select_for_update(no_key=True).filter(corpus=corpus).order_by("id").values_list("pk"))
+    open_slots(corpus)
+    slots, clips = Slot._meta.db_table, Clip._meta.db_table
+    fit = f"""
+        WITH ranked AS (
+          SELECT slot.id, COALESCE(NULLIF(clip.overlap, 0), %s) AS wanted, row_number() OVER (
+            PARTITION BY slot.clip_id ORDER BY slot.state IN ('claimed', 'done') DESC, slot.number) AS place
+          FROM {slots} slot JOIN {clips} clip ON clip.id = slot.clip_id
+          WHERE slot.corpus_id = %s AND slot.kind = 'annotate' AND clip.withdrawn_at IS NULL
+        )
+        UPDATE {slots} slot SET state = CASE WHEN ranked.place <= ranked.wanted THEN 'open' ELSE 'closed' END
+        FROM ranked WHERE ranked.id = slot.id AND slot.state = CASE WHEN place <= wanted THEN 'closed' ELSE 'open' END
+    """  # noqa: S608 - table names only
+    complete = f"""
+        SELECT slot.clip_id FROM {slots} slot JOIN {clips} clip ON clip.id = slot.clip_id
+        WHERE slot.corpus_id = %s AND clip.withdrawn_at IS NULL AND slot.kind = 'annotate'
+          AND NOT EXISTS (SELECT 1 FROM {slots} later WHERE later.clip_id = clip.id AND later.kind = 'review')
+          AND NOT EXISTS (SELECT 1 FROM {Record._meta.db_table} fine
+                          WHERE fine.clip_id = clip.id AND fine.grade = 'fine')
+        GROUP BY slot.clip_id
+        HAVING bool_or(slot.state = 'done') AND bool_and(slot.state IN ('done', 'closed')) ORDER BY slot.clip_id
+    """  # noqa: S608 - table names only
+    with connection.cursor() as cursor:
+        cursor.execute(fit, [corpus.overlap, corpus.pk])
+        cursor.execute(complete, [corpus.pk])
+        return [row[0] for row in cursor.fetchall()]
+
+
 def close_slots(clip: Clip) -> None:
     """Close what is left to do on a withdrawn clip and end its leases; call inside the withdrawal's transaction."""
     Clip.objects.select_for_update(no_key=True).get(pk=clip.pk)
@@ -68,13 +104,26 @@ def close_slots(clip: Clip) -> None:
 
 
 def sweep(corpus_id: int) -> int:
-    """Expire overdue leases of a corpus and free their slots, in one statement; returns how many slots became free."""
+    """Expire overdue leases of a corpus and free their slots, in one statement; returns how many slots became free.
+
+    What a review returned has no end of its own: it is freed when its holder may annotate here no more.
+    """
+    held = f"FROM {Claim._meta.db_table} claim JOIN {Slot._meta.db_table} slot ON slot.id = claim.slot_id"
     sql = f"""
-        WITH gone AS (
-          SELECT claim.id, claim.slot_id
-          FROM {Claim._meta.db_table} claim JOIN {Slot._meta.db_table} slot ON slot.id = claim.slot_id
+        WITH overdue AS (
+          SELECT claim.id, claim.slot_id {held}
           WHERE claim.corpus_id = %s AND claim.state = 'live' AND claim.lease_end < statement_timestamp()
           FOR UPDATE OF claim, slot SKIP LOCKED
+        ), deserted AS (
+          SELECT claim.id, claim.slot_id {held}
+          WHERE claim.corpus_id = %s AND claim.state = 'returned' AND NOT EXISTS (
+            SELECT 1 FROM {get_user_model()._meta.db_table} person
+            WHERE person.id = claim.user_id AND person.is_active AND (person.is_superuser OR EXISTS (
+              SELECT 1 FROM {Membership._meta.db_table} member
+              WHERE member.user_id = person.id AND member.corpus_id = claim.corpus_id AND member.role = ANY(%s))))
+          FOR UPDATE OF claim, slot SKIP LOCKED
+        ), gone AS (
+          SELECT id, slot_id FROM overdue UNION ALL SELECT id, slot_id FROM deserted
         ), expired AS (
           UPDATE {Claim._meta.db_table} SET state = 'expired', updated_at = statement_timestamp()
           WHERE id IN (SELECT id FROM gone)
@@ -83,7 +132,7 @@ def sweep(corpus_id: int) -> int:
         WHERE id IN (SELECT slot_id FROM gone) AND state = 'claimed'
     """  # noqa: S608 - table names only
     with connection.cursor() as cursor:
-        cursor.execute(sql, [corpus_id])
+        cursor.execute(sql, [corpus_id, corpus_id, sorted(ACTIONS["claim.annotate"][0])])
         return cursor.rowcount
 
 

@@ -15,6 +15,7 @@ from annotator.clips.models import Clip, Corpus, Membership
 from annotator.core.errors import Gone, NotFound
 from annotator.core.permissions import ACTIONS, allowed
 from annotator.prelabels.models import Clue
+from annotator.prelabels.queries import in_order
 
 from . import records, submissions
 from .models import Annotation, Claim, Record, RecordRevision, Slot
@@ -53,7 +54,7 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
     clip, corpus = claim.clip, claim.corpus
     subtitle = {row.language: row.text for row in clip.subtitles.all()}
     draft = submissions.last_draft(claim.pk)
-    payload = {
+    payload: dict[str, Any] = {
         "id": claim.pk,
         "kind": claim.slot.kind,
         "state": claim.state,
@@ -69,7 +70,7 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
             "media": media.signed_urls(clip, user, claim_id=claim.pk, expires=claim.lease_end),
         },
         "subtitle": {"zh": subtitle.get("zh"), "en": subtitle.get("en")},
-        "clues": [clue_json(clue) for clue in submissions.offered_clues(claim)],
+        "clues": [],
         "draft": draft.body if draft else None,
         "version": draft.version if draft else 0,
         "returned": {"reason": claim.return_reason} if claim.return_reason else None,
@@ -78,11 +79,21 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
         "au": _au(clip),
     }
     if claim.slot.kind == "review":
-        payload["annotations"] = annotations_for_review(clip.pk)
+        annotations = current_annotations(clip.pk)
+        payload["annotations"] = _for_review(annotations)
+        payload["clues"] = _judged(annotations)
+    else:
+        payload["clues"] = [clue_json(clue) for clue in submissions.offered_clues(claim)]
     return payload
 
 
-def annotations_for_review(clip_id: int) -> list[dict[str, Any]]:
+def _judged(annotations: list[Annotation]) -> list[dict[str, Any]]:
+    """The clues that the annotations judged: a later run may have put others in their place since."""
+    ids = {check.clue_id for annotation in annotations for check in annotation.checks.all() if check.clue_id}
+    return [clue_json(clue) for clue in in_order(Clue.objects.filter(pk__in=ids)).select_related("prelabeller")]
+
+
+def _for_review(annotations: list[Annotation]) -> list[dict[str, Any]]:
     """What a reviewer decides over, under names that only tell the annotations of one clip apart."""
     return [
         {
@@ -91,7 +102,7 @@ def annotations_for_review(clip_id: int) -> list[dict[str, Any]]:
             "body": submissions.body_of(annotation),
             "submitted_at": iso(annotation.submitted_at),
         }
-        for number, annotation in enumerate(current_annotations(clip_id), 1)
+        for number, annotation in enumerate(annotations, 1)
     ]
 
 

@@ -3,7 +3,8 @@
 Every path to a record (review, submission, run, import) ends in `write`.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +14,7 @@ from annotator.clips.models import Clip
 from annotator.prelabels.models import Clue, DescriptionDraft
 
 from . import canonical, sentences
-from .models import Annotation, Record, RecordRevision, Review, Summary
+from .models import Annotation, Claim, Record, RecordRevision, Review
 
 
 def prompt_name(provenance: Mapping[str, Any]) -> str | None:
@@ -83,12 +84,13 @@ def write(
     annotation: Annotation | None = None,
     review: Review | None = None,
     draft: DescriptionDraft | None = None,
-    described_by: Mapping[str, Any] | None = None,
+    described_by: Sequence[Mapping[str, Any]] = (),
     user: Any = None,
 ) -> RecordRevision:
     """Append a revision to the clip's record of this grade and make it the current one.
 
-    `content` is a body (`clues, description, ov_labels, label`), its clues optionally with `prelabel`.
+    `content` is a body (`clues, description, ov_labels, label`), its clues optionally with `prelabel`. `described_by`
+    is what was proposed as a description, what is likeliest first: a sentence that still reads so has it as its source.
     Locks the record's row; two writers of one record come one after the other.
     """
     line, provenance = _line(clip, grade, content, described_by)
@@ -116,7 +118,7 @@ def write(
 
 
 def _line(
-    clip: Clip, grade: str, content: Mapping[str, Any], described_by: Mapping[str, Any] | None
+    clip: Clip, grade: str, content: Mapping[str, Any], described_by: Sequence[Mapping[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
     """The canonical line, and where each clue and sentence of it came from."""
     subtitle = {row.language: row.text for row in clip.subtitles.all()}
@@ -136,18 +138,20 @@ def _line(
     # In the line's own order, so that an index in the provenance is an index in the line.
     items = sorted(content["clues"], key=lambda item: canonical.clue_order(canonical.clue(item)))
     texts = [{**item, "texts": item["origin"].texts if item.get("origin") else None} for item in items]
+    linked = {
+        language: [
+            {**link, "by": _author(_proposing([link["text"]], described_by))}
+            for link in sentences.link(record["description"][language], language, texts, subtitle.get(language))
+        ]
+        for language in canonical.LANGUAGES
+        if record["description"][language]
+    }
+    used = _proposing((link["text"] for links in linked.values() for link in links), described_by)
     provenance = {
         "media_sha256": clip.media_sha256,
         "clues": [_clue_source(item) for item in items],
-        "sentences": {
-            language: [
-                {**link, "by": _author(link["text"], described_by)}
-                for link in sentences.link(record["description"][language], language, texts, subtitle.get(language))
-            ]
-            for language in canonical.LANGUAGES
-            if record["description"][language]
-        },
-        "description": dict(described_by) if described_by else None,
+        "sentences": linked,
+        "description": dict(used) if used else None,
     }
     return canonical.dumps(record), provenance
 
@@ -163,19 +167,35 @@ def _clue_source(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _author(sentence: str, described_by: Mapping[str, Any] | None) -> str:
-    """Who wrote a sentence: what drafted the description, where the sentence still reads as drafted, else a person."""
-    proposed = (described_by or {}).get("description") or {}
-    if any(sentence in (text or "") for text in proposed.values()):
-        return str((described_by or {}).get("source"))
-    return "person"
+def _proposing(texts: Iterable[str], proposals: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The first proposal in which one of the sentences still stands as it was proposed."""
+    wanted = list(texts)
+    for proposal in proposals:
+        said = [text for text in (proposal.get("description") or {}).values() if text]
+        if any(sentence in text for sentence in wanted for text in said):
+            return proposal
+    return None
 
 
-def summary_source(summary: Summary | None) -> dict[str, Any] | None:
-    """`described_by` of a record whose annotator had asked for a summary."""
-    if summary is None:
-        return None
-    return {"source": summary.source, "description": summary.description, "provenance": summary.provenance}
+def _author(proposal: Mapping[str, Any] | None) -> str:
+    """Who wrote a sentence: what drafted it, where it still reads as drafted, else a person."""
+    return "person" if proposal is None else str(proposal["source"])
+
+
+def proposals(claim: Claim) -> list[dict[str, Any]]:
+    """`described_by` of a fine record: the summaries its annotator asked for, then the clip's coarse drafts."""
+    found = [
+        {"source": summary.source, "description": summary.description, "provenance": summary.provenance}
+        for summary in claim.summaries.order_by("-id")
+    ]
+    for revision in RecordRevision.objects.filter(record__clip_id=claim.clip_id, record__grade="coarse").order_by(
+        "-id"
+    ):
+        drafted = revision.provenance.get("description") or {}
+        described = json.loads(revision.line)["description"]
+        made = {"revision": revision.number, "detail": revision.source_detail, **(drafted.get("provenance") or {})}
+        found.append({"source": drafted.get("source") or revision.source, "description": described, "provenance": made})
+    return found
 
 
 def draft_source(draft: DescriptionDraft) -> dict[str, Any]:

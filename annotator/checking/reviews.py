@@ -147,7 +147,7 @@ def _accept(user: Any, claim: Claim, annotation: Annotation, review: Review) -> 
         source="review",
         annotation=annotation,
         review=review,
-        described_by=records.summary_source(annotation.claim.summaries.order_by("-id").first()),
+        described_by=records.proposals(annotation.claim),
         user=user,
     )
 

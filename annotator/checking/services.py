@@ -13,7 +13,7 @@ from . import records
 from .leases import claim_clip, claim_next, close_slots, is_live, open_slots, release, renew, skip, sweep
 from .models import RecordRevision
 from .reviews import decide
-from .submissions import save_draft, submit
+from .submissions import fit_slots, save_draft, submit
 from .summaries import summarise
 
 
@@ -32,7 +32,7 @@ def record_draft(draft: DescriptionDraft) -> RecordRevision | None:
         source="run",
         source_detail=str(detail),
         draft=draft,
-        described_by=records.draft_source(draft),
+        described_by=[records.draft_source(draft)],
     )
 
 
@@ -41,6 +41,7 @@ __all__ = [
     "claim_next",
     "close_slots",
     "decide",
+    "fit_slots",
     "is_live",
     "open_slots",
     "record_draft",

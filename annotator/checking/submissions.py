@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from annotator.clips.models import Clip
+from annotator.clips.models import Clip, Corpus
 from annotator.core import audit
 from annotator.core.errors import Conflict, PreconditionRequired, Stale, WorkbenchError
 from annotator.prelabels.models import Clue
@@ -171,10 +171,25 @@ def _write_annotation(claim: Claim, body: dict[str, Any]) -> Annotation:
     return annotation
 
 
+def fit_slots(corpus: Corpus) -> None:
+    """The slots of a corpus follow the number of annotations wanted; clips that are complete by it go on."""
+    with transaction.atomic():
+        for clip_id in leases.fit_slots(corpus):
+            latest = Annotation.objects.filter(
+                clip_id=clip_id, claim__state="submitted", claim__slot__kind="annotate"
+            ).order_by("-id")
+            annotation = latest.select_related("claim__corpus", "claim__clip__corpus", "user")[0]
+            _go_on(annotation.claim, annotation, annotation.user)
+
+
 def _complete(claim: Claim, annotation: Annotation, user: Any) -> RecordRevision | None:
     """When the last annotate slot of the clip is done: the review opens (again), or the fine record is written."""
     if Slot.objects.filter(clip_id=claim.clip_id, kind="annotate", state__in=["open", "claimed"]).exists():
         return None
+    return _go_on(claim, annotation, user)
+
+
+def _go_on(claim: Claim, annotation: Annotation, user: Any) -> RecordRevision | None:
     if claim.corpus.review == "required":
         open_review(claim.clip)
         return None
@@ -184,7 +199,7 @@ def _complete(claim: Claim, annotation: Annotation, user: Any) -> RecordRevision
         records.checked_content(body_of(annotation)),
         source="submission",
         annotation=annotation,
-        described_by=records.summary_source(claim.summaries.order_by("-id").first()),
+        described_by=records.proposals(claim),
         user=user,
     )
 

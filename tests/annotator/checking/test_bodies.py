@@ -80,6 +80,7 @@ def test_every_offered_clue_needs_a_verdict_and_the_error_names_it() -> None:
         ({"verdict": "corrected", "span": [-1, 1]}, "clues[0].span"),
         ({"verdict": "corrected", "span": [0, 99]}, "clues[0].span"),
         ({"verdict": "corrected", "span": [0, True]}, "clues[0].span"),
+        ({"verdict": "corrected", "span": [0, 10**400]}, "clues[0].span"),
         ({"verdict": "corrected", "span": "0-1"}, "clues[0].span"),
         ({"reason": "x" * 301}, "clues[0].reason"),
     ],
@@ -162,3 +163,22 @@ def test_an_unfinished_draft_is_fine() -> None:
 
 def test_a_text_about_nul_is_not_a_nul() -> None:
     assert bodies.draft({"label": r"\u0000"}) == {"label": r"\u0000"}
+
+
+def test_an_offered_clue_of_any_length_may_be_kept_or_shortened() -> None:
+    long = Clue(pk=3, modality="text", aspect="content", language="en", text="word " * 3_000)
+    for verdict, text in (("kept", long.text), ("rejected", long.text), ("corrected", long.text[:-1])):
+        sent = make.make_body([long])
+        sent["clues"][0] |= {"verdict": verdict, "text": text}
+        assert bodies.final(sent, [long])["clues"][0]["text"] == text
+    sent["clues"][0]["text"] = long.text + "and more"
+    assert list(refused(sent, [long])) == ["clues[0].text"]
+
+
+def test_however_many_were_offered_each_gets_its_verdict() -> None:
+    many = [Clue(pk=n, modality="visual", aspect="", language="en", text=f"Clue {n}.") for n in range(1, 252)]
+    assert len(bodies.final(make.make_body(many), many)["clues"]) == 251
+    added = {"modality": "visual", "aspect": "", "language": "en", "text": "New.", "verdict": "added"}
+    too_many = make.make_body(many)
+    too_many["clues"] += [added] * 201
+    assert list(refused(too_many, many)) == ["clues"]

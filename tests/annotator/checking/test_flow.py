@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from annotator.checking import services
+from annotator.checking import queries, services
 from annotator.checking.models import Claim, Record, Slot
+from annotator.clips import services as clips
 from annotator.core import invariants
 from annotator.core.errors import Conflict, Invalid
+from annotator.prelabels.outputs import supersede
 from tests.support import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -122,4 +124,100 @@ def test_a_run_writes_coarse_and_review_leaves_it_alone() -> None:
     make.create_draft(clip, en="Another run says more.")
     coarse.refresh_from_db()
     assert (coarse.current.number, coarse.current.source) == (2, "run")
+    assert invariants.broken() == []
+
+
+def test_what_was_taken_from_the_coarse_draft_or_a_summary_is_not_a_persons() -> None:
+    clip = make.create_clip(make.create_corpus(review="none"))
+    make.create_draft(clip, zh="", en="In the video: he frowns.")
+    annotator = make.create_member(clip.corpus)
+    claim = services.claim_clip(annotator, clip)
+    for text in ("His voice trembles.", "His voice is high."):
+        claim.summaries.create(
+            source="llm", description={"zh": "", "en": text}, ov_labels={}, provenance={"model": "m"}
+        )
+    written = "In the video: he frowns. His voice trembles. So he is angry."
+    services.submit(annotator, claim.pk, make.make_body(description={"zh": "", "en": written}))
+    origin = Record.objects.get(grade="fine").current.provenance
+    assert [sentence["by"] for sentence in origin["sentences"]["en"]] == ["template", "llm", "person"]
+    assert origin["description"]["provenance"] == {"model": "m"}
+
+
+def test_a_description_of_ones_own_names_no_model() -> None:
+    clip = make.create_clip(make.create_corpus(review="none"))
+    make.create_draft(clip)
+    make.create_annotation(clip)
+    assert Record.objects.get(grade="fine").current.provenance["description"] is None
+
+
+def test_a_run_between_annotation_and_review_changes_nothing_that_is_reviewed() -> None:
+    clip = make.create_clip()
+    clue = make.create_clue(clip)
+    annotation = make.create_annotation(clip)
+    newer = {"modality": "visual", "aspect": "expression", "language": "en", "text": "The brows are raised."}
+    supersede(clip, clue.prelabeller, [newer], {})
+    reviewer = make.create_member(clip.corpus, "reviewer")
+    claim, _ = services.claim_next(reviewer, clip.corpus, kind="review")
+    shown = queries.claim_payload(claim, reviewer)["clues"]
+    assert [item["id"] for item in shown] == [clue.pk]
+    edited = make.make_body(shown, label="angry")
+    services.decide(reviewer, claim.pk, decision="accept", annotation_id=annotation.pk, body=edited)
+    assert json.loads(Record.objects.get().current.line)["label"] == "angry"
+
+
+def test_more_annotations_wanted_open_slots_and_the_review_again() -> None:
+    corpus = make.create_corpus()
+    done, fresh = make.create_clip(corpus), make.create_clip(corpus)
+    make.create_annotation(done)
+    corpus.overlap = 2
+    corpus.save()
+    assert [clip.slots.filter(kind="annotate", state="open").count() for clip in (done, fresh)] == [1, 2]
+    make.create_annotation(done)
+    assert Slot.objects.get(clip=done, kind="review").state == "open"
+    assert invariants.broken() == []
+
+
+@pytest.mark.parametrize("review", ["required", "none"])
+def test_fewer_annotations_wanted_close_what_nobody_began_and_let_the_clip_go_on(review: str) -> None:
+    corpus = make.create_corpus(overlap=3, review=review)
+    done, begun, fresh = (make.create_clip(corpus) for _ in range(3))
+    annotation = make.create_annotation(done)
+    holder = make.create_member(corpus)
+    claim = services.claim_clip(holder, begun)
+    corpus.overlap = 1
+    corpus.save()
+    states = [
+        sorted(clip.slots.filter(kind="annotate").values_list("state", flat=True)) for clip in (done, begun, fresh)
+    ]
+    assert states == [["closed", "closed", "done"], ["claimed", "closed", "closed"], ["closed", "closed", "open"]]
+    if review == "required":
+        assert Slot.objects.get(kind="review").clip == done
+    else:
+        assert Record.objects.get().current.annotation == annotation
+    assert services.submit(holder, claim.pk, make.make_body())["annotation"]
+    assert invariants.broken() == []
+    corpus.overlap = 2
+    corpus.save()
+    assert fresh.slots.filter(state="open").count() == 2
+    assert invariants.broken() == []
+
+
+@pytest.mark.parametrize("how", ["removed", "deactivated"])
+def test_what_was_returned_to_somebody_who_left_goes_to_another(how: str) -> None:
+    clip = make.create_clip()
+    author, reviewer = make.create_member(clip.corpus), make.create_member(clip.corpus, "reviewer")
+    make.create_annotation(clip, author)
+    review, _ = services.claim_next(reviewer, clip.corpus, kind="review")
+    services.decide(reviewer, review.pk, decision="return", reason="请补充。")
+    other = make.create_member(clip.corpus)
+    assert services.claim_next(other, clip.corpus) == (None, False)
+    if how == "removed":
+        clips.remove_member(None, clip.corpus, author, "annotator")
+    else:
+        author.is_active = False
+        author.save()
+    taken, created = services.claim_next(other, clip.corpus)
+    assert (taken.clip, created) == (clip, True)
+    services.submit(other, taken.pk, make.make_body())
+    assert Slot.objects.get(kind="review").state == "open"
     assert invariants.broken() == []

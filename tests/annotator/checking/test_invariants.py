@@ -62,6 +62,27 @@ def test_a_changed_line_is_found(worked: Any) -> None:
     assert found == [("frozen", f"revision {revision.pk}")]
 
 
+def test_half_a_line_is_found_and_the_other_checks_go_on(worked: Any) -> None:
+    revision = RecordRevision.objects.first()
+    with without_triggers("checking_recordrevision"):
+        RecordRevision.objects.filter(pk=revision.pk).update(line=revision.line[:40])
+    Slot.objects.update(state="open")
+    assert {item["promise"] for item in check()[1]["broken"]} == {"frozen", "one holder"}
+
+
+def test_a_resubmission_that_reached_no_reviewer_is_found() -> None:
+    clip = make.create_clip()
+    author, reviewer = make.create_member(clip.corpus), make.create_member(clip.corpus, "reviewer")
+    make.create_annotation(clip, author)
+    review, _ = services.claim_next(reviewer, clip.corpus, kind="review")
+    services.decide(reviewer, review.pk, decision="return", reason="?")
+    make.create_annotation(clip, author)
+    assert check()[0] == 0
+    Claim.objects.filter(pk=review.pk).update(state="submitted")
+    Slot.objects.filter(kind="review").update(state="done")
+    assert [item["promise"] for item in check()[1]["broken"]] == ["no review is lost"]
+
+
 def test_slots_and_claims_that_disagree_are_found(worked: Any) -> None:
     Slot.objects.update(state="open")
     assert [item["promise"] for item in check()[1]["broken"]] == ["one holder"]
