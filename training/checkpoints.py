@@ -24,6 +24,7 @@ from .affectgpt.llm import load_tokenizer
 from .affectgpt.model import AffectGPT
 from .config import Config, from_dict
 from .errors import UsageError
+from .lineage import is_entry
 from .runlog import write_json
 
 NAME = re.compile(r"step-(\d{8})")
@@ -110,6 +111,12 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"checkpoint {folder}: {error}") from error
+    whole = isinstance(state, dict) and isinstance(state.get("step"), int)
+    if not whole or not all(isinstance(state.get(key), dict) for key in ("config", "frozen")):
+        raise UsageError(f"checkpoint {folder}: state.json lacks step, config or frozen")
+    # Without a lineage nobody could say what the checkpoint has seen, and no leak would be found.
+    if not lineage or not isinstance(lineage, list) or not all(map(is_entry, lineage)):
+        raise UsageError(f"checkpoint {folder}: lineage.json does not say what it was trained on")
     return Checkpoint(folder, state, lineage)
 
 

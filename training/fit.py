@@ -97,9 +97,10 @@ def fit(
     run, lock = open_run(out, resume)
     with lock:
         if resume:
-            finished = _check_resume(run, plan)
+            finished = _check_resume(run, plan, start)
             if finished is not None:
                 return finished
+            start = _take_up(run, plan, start)
         return _run(plan, run, start, resume, register_run, began)
 
 
@@ -150,16 +151,39 @@ def refuse_leak(lineage: list[dict[str, Any]], snapshot: Snapshot, records: list
     return message
 
 
-def _check_resume(run: Path, plan: Plan) -> dict[str, Any] | None:
+def _check_resume(run: Path, plan: Plan, start: Checkpoint | None) -> dict[str, Any] | None:
     """The run must be the same one; a finished run's result is given again. Raises UsageError."""
     before = read_run(run)
+    if any(key not in before for key in ("snapshot", "config", "state", "init", "media", "result")):
+        raise UsageError(f"--resume: {run / 'run.json'} is not of a run that `fit` began")
     if before["snapshot"]["digest"] != plan.snapshot.digest:
         raise UsageError(f"--resume: the run was on snapshot {before['snapshot']['digest'][:12]}, not this one")
     ours = plan.config.to_dict()
     changed = [key for key in ours if ours[key] != before["config"].get(key)]
     if changed:
         raise UsageError(f"--resume: the config differs from the run's in: {', '.join(changed)}")
-    return before["result"] if before["state"] == "finished" else None
+    if start is not None and _place(start) != before["init"]:
+        raise UsageError(f"--resume: the run began from {before['init'] or 'no checkpoint'}, not {_place(start)}")
+    if before["state"] == "finished":
+        return before["result"]
+    if before["media"] != plan.media.counts():
+        raise UsageError(f"--resume: the run began with media {before['media']}, here are {plan.media.counts()}")
+    return None
+
+
+def _take_up(run: Path, plan: Plan, start: Checkpoint | None) -> Checkpoint | None:
+    """The whole lineage for a resumed run, though `--init` was not said again; returns what the run began from while
+    it has no checkpoint of its own. Raises UsageError when that is gone."""
+    if done := complete(run):
+        plan.lineage = open_checkpoint(done[-1]).lineage
+    elif start is None and (init := read_run(run)["init"]):
+        start = open_checkpoint(init)
+        plan.lineage = [*start.lineage, *plan.lineage]
+    return start
+
+
+def _place(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.path.absolute())
 
 
 def _run(
@@ -175,7 +199,7 @@ def _run(
         "snapshot": {"path": str(plan.snapshot.path), "digest": plan.snapshot.digest, "name": plan.snapshot.name,
                      "corpus": plan.snapshot.corpus, "grade": plan.snapshot.grade, "split": plan.split,
                      "samples": len(plan.samples)},
-        "init": str(start.path) if start else None, "lineage": summary(plan.lineage),
+        "init": previous["init"] if resume else _place(start) if start else None, "lineage": summary(plan.lineage),
         "media": plan.media.counts(), "steps": plan.total, "seed": config.seed,
         "weights_seed": config.model.weights_seed, "git": git_revision(), "environment": environment(),
         "argv": argv(), "started": previous.get("started") or now(), "finished": None,

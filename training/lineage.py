@@ -39,6 +39,16 @@ def entry(snapshot: Snapshot, split: str, stage: int, records: list[Record]) -> 
     }
 
 
+def is_entry(value: Any) -> bool:
+    """Whether a value read from a file is such an entry."""
+    return (
+        isinstance(value, dict)
+        and all(isinstance(value.get(key), str) for key in ("digest", "name", "split"))
+        and all(isinstance(value.get(key), list) for key in ("group_by", "clips"))
+        and all(isinstance(clip, dict) for clip in value["clips"])
+    )
+
+
 def summary(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The lineage with counts in place of the clips, for run.json."""
     return [{**stage, "clips": len(stage["clips"])} for stage in lineage]

@@ -42,8 +42,11 @@ def open_run(folder: str | Path, resume: bool) -> tuple[Path, IO[str]]:
         raise UsageError(f"--out {path} is already used; give a new folder, or --resume to go on with that run")
     if resume and not started:
         raise UsageError(f"--resume: {path} holds no run (no run.json)")
-    path.mkdir(parents=True, exist_ok=True)
-    lock = open(path / ".lock", "w")  # noqa: SIM115 - held for as long as the run is
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / ".lock", "w")  # noqa: SIM115 - held for as long as the run is
+    except OSError as error:
+        raise UsageError(f"--out {path}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -66,11 +69,14 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     """run.json of a run folder. Raises UsageError when it is missing or broken."""
     path = Path(folder) / "run.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"{folder} holds no run (no run.json)") from error
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: expected a JSON object")
+    return value
 
 
 def environment() -> dict[str, Any]:

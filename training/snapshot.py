@@ -98,12 +98,14 @@ def read_snapshot(folder: str | Path) -> Snapshot:
     if "records.jsonl" not in sums:
         raise UsageError(f"snapshot {path}: SHA256SUMS does not list records.jsonl")
     digest = hashlib.sha256(sums_bytes).hexdigest()
-    manifest = _json(manifest_file.read_text(encoding="utf-8"), str(manifest_file))
+    manifest = _json(manifest_file.read_bytes(), str(manifest_file))
     if manifest.get("digest") not in (None, digest):
         raise UsageError(f"snapshot {path}: manifest.json names digest {manifest['digest']}, the files give {digest}")
     records: dict[str, Record] = {}
     for number, line in _lines(path / "records.jsonl"):
         record = _record(_json(line, f"{path / 'records.jsonl'}, line {number}"), number)
+        if record.clip in records:
+            raise UsageError(f"{path / 'records.jsonl'}, line {number}: clip {record.clip!r} stands there twice")
         records[record.clip] = record
     splits = {}
     for name in sums:
@@ -118,7 +120,7 @@ def read_snapshot(folder: str | Path) -> Snapshot:
     if (path / "media.jsonl").is_file():
         for number, line in _lines(path / "media.jsonl"):
             row = _json(line, f"{path / 'media.jsonl'}, line {number}")
-            if row.get("clip") and row.get("path"):
+            if isinstance(row.get("clip"), str) and row.get("path") and isinstance(row["path"], str):
                 media[row["clip"]] = str(path / row["path"])
     return Snapshot(
         path=path.resolve(), digest=digest, name=str(manifest.get("name") or path.name),
@@ -144,7 +146,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _json(text: str, where: str) -> dict[str, Any]:
+def _json(text: str | bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,35 @@ def test_text_alone_runs_and_moves_nothing(command: Any, quick: list, tmp_path: 
     assert code == 0
     assert said["media"] == {"video": 0, "audio": 0, "missing": 3}
     assert all(line["grad_norm"] == 0 for line in read_metrics(tmp_path / "run" / "metrics.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("state.json", "[]", "state.json lacks"),
+        ("state.json", "{}", "state.json lacks"),
+        ("lineage.json", "[]", "does not say what it was trained on"),
+        ("lineage.json", '[{"digest": "x"}]', "does not say what it was trained on"),
+        ("tokenizer/tokenizer_config.json", "[]", "cannot be read"),
+        ("trainable.safetensors", "short", "trainable.safetensors"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_clear_line(
+    command: Any, fitted: Path, media: Path, tmp_path: Path, file: str, content: str, words: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(fitted, run)
+    (complete(run)[-1] / file).write_text(content)
+    code, said, err = command("generate", "--run", run, "--clip", media / "clip_01.mp4")
+    assert (code, said) == (2, None)
+    assert words in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_folder_that_cannot_be_made_is_a_usage_error(command: Any, quick: list, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, _, err = command(*quick, "--out", tmp_path / "file" / "run")
+    assert (code, "Not a directory" in err.splitlines()[-1]) == (2, True)
 
 
 @pytest.mark.parametrize(("config", "grade", "needed"), [("tiny", "coarse", "fine"), ("tiny-stage1", "fine", "coarse")])
@@ -275,6 +305,44 @@ def test_resume_refuses_another_config_another_snapshot_and_an_empty_folder(
     assert (code, "was on snapshot" in err) == (2, True)
     code, _, err = command(*quick, "--out", tmp_path / "new", "--resume")
     assert (code, "holds no run" in err) == (2, True)
+
+
+@pytest.mark.parametrize("kept", [1, 0])
+def test_a_resumed_run_keeps_what_it_began_from_though_init_is_not_said_again(
+    command: Any, quick: list, tmp_path: Path, kept: int
+) -> None:
+    first, run = tmp_path / "first", tmp_path / "second"
+    words = [*quick, "--set", "train.save_every=1"]
+    assert command(*quick, "--out", first)[0] == 0
+    assert command(*words, "--out", run, "--init", first)[0] == 0
+    whole = load_file(complete(run)[-1] / "trainable.safetensors")
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "state": "running", "result": None}))  # as a kill leaves it
+    for checkpoint in complete(run)[kept:]:
+        shutil.rmtree(checkpoint)
+    code, _, err = command(*words, "--out", run, "--resume", "--init", tmp_path / "second")
+    assert (code, "began from" in err or "neither a checkpoint" in err) == (2, True)
+    assert command(*words, "--out", run, "--resume")[0] == 0
+    last = complete(run)[-1]
+    assert len(json.loads((last / "lineage.json").read_text())) == 2
+    assert json.loads((run / "run.json").read_text())["init"] == facts["init"] == str(complete(first)[-1])
+    again = load_file(last / "trainable.safetensors")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_resume_refuses_other_media_and_a_run_json_that_is_none(command: Any, quick: list, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert command(*quick, "--out", run)[0] == 0
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "state": "running", "result": None}))
+    (tmp_path / "none").mkdir()
+    words = [tmp_path / "none" if isinstance(word, Path) and word.name.startswith("media") else word for word in quick]
+    code, _, err = command(*words, "--out", run, "--resume", "--missing-media", "text-only")
+    assert (code, "began with media" in err) == (2, True)
+    for text in ("[]", "{}"):
+        (run / "run.json").write_text(text)
+        code, _, err = command(*quick, "--out", run, "--resume")
+        assert (code, "run.json" in err) == (2, True)
 
 
 def test_two_processes_never_write_one_run(command: Any, quick: list, tmp_path: Path) -> None:

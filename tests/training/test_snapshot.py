@@ -61,3 +61,13 @@ def test_a_folder_that_is_none_and_a_split_that_is_missing_are_named(tmp_path: P
         read_snapshot(tmp_path)
     with pytest.raises(UsageError, match="no split 'dev'; it has: test, train"):
         read_snapshot(snapshot).split("dev")
+
+
+def test_a_manifest_that_is_no_text_and_a_clip_named_twice_are_usage_errors(tmp_path: Path) -> None:
+    rows = [world.record(0), world.record(0)]
+    with pytest.raises(UsageError, match="line 2: clip 'clip_00' stands there twice"):
+        read_snapshot(world.write_snapshot(tmp_path / "twice", rows))
+    folder = world.write_snapshot(tmp_path / "bytes", [world.record(0)])
+    (folder / "manifest.json").write_bytes(b"\xff")
+    with pytest.raises(UsageError, match="not JSON"):
+        read_snapshot(folder)

@@ -48,8 +48,8 @@ def load_tokenizer(folder: str | Path) -> Any:
         raise UsageError(f"tokenizer: no folder {folder}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"tokenizer: {folder} cannot be read: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # tokenizers raises bare Exceptions on a damaged file
+        raise UsageError(f"tokenizer: {folder} cannot be read: {' '.join(str(error).split())[:300]}") from error
     if tokenizer.bos_token_id is None:
         raise UsageError(f"tokenizer: {folder} has no BOS token, and the prompt starts with one")
     return tokenizer
