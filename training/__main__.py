@@ -132,6 +132,9 @@ def main(argv: list[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a disk that is full or may not be written
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except ImportError as error:
         print(f"error: {error}; install with: {INSTALL}", file=sys.stderr)
         return 2

@@ -43,10 +43,14 @@ def fetch(url: str, out: str, token: str | None = None) -> dict[str, Any]:
         TrainingError: the server fails or a file's hash is wrong.
     """
     base = url.rstrip("/")
-    if urllib.parse.urlsplit(base).scheme not in ("http", "https"):
+    if not _is_address(base):
         raise UsageError(f"fetch takes an http(s) URL such as http://host/api/v1/snapshots/7/, got {url!r}")
-    token = token or os.environ.get("EMER_TOKEN")
+    token = (token or os.environ.get("EMER_TOKEN") or "").strip() or None
+    if token and not (token.isascii() and token.isprintable()):
+        raise UsageError("the token (EMER_TOKEN or --token) holds characters that no token has")
     folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--out {folder}: not a folder")
     sums_bytes = _small(f"{base}/files/SHA256SUMS", token)
     sums = read_sums(sums_bytes.decode("utf-8", "replace"), "SHA256SUMS")
     digest = hashlib.sha256(sums_bytes).hexdigest()
@@ -55,10 +59,12 @@ def fetch(url: str, out: str, token: str | None = None) -> dict[str, Any]:
         manifest = json.loads(manifest_bytes)
     except ValueError as error:
         raise TrainingError(f"{base}: manifest.json is not JSON: {error}") from error
+    if not isinstance(manifest, dict) or not all(isinstance(item, dict) for item in manifest.get("files", [])):
+        raise TrainingError(f"{base}: manifest.json is not a snapshot's")
     if manifest.get("digest") != digest:
         raise TrainingError(f"{base}: manifest.json names digest {manifest.get('digest')}, SHA256SUMS gives {digest}")
-    present = folder / "SHA256SUMS"
-    if present.is_file() and present.read_bytes() != sums_bytes:
+    present, begun = folder / "SHA256SUMS", folder / "SHA256SUMS.part"
+    if any(file.is_file() and file.read_bytes() != sums_bytes for file in (present, begun)):
         raise UsageError(f"--out {folder} holds another snapshot")
     if not present.is_file() and folder.is_dir() and any(folder.iterdir()) and not any(folder.rglob("*.part")):
         raise UsageError(f"--out {folder} is not empty and holds no snapshot")
@@ -69,15 +75,36 @@ def fetch(url: str, out: str, token: str | None = None) -> dict[str, Any]:
         wanted.setdefault(item["path"], item.get("sha256"))
     for handled in ("SHA256SUMS", "manifest.json"):
         wanted.pop(handled, None)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not present.is_file():
+            begun.write_bytes(sums_bytes)  # says which snapshot a fetch that was stopped between two files was after
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror}") from error
     downloaded = sum(_file(base, path, expected, folder, token) for path, expected in sorted(wanted.items()))
     # Last, so that a folder with these two is a whole snapshot.
     (folder / "manifest.json").write_bytes(manifest_bytes)
-    present.write_bytes(sums_bytes)
+    if begun.is_file():
+        os.replace(begun, present)
     return {
         "path": str(folder.absolute()), "digest": digest, "name": manifest.get("name"), "files": len(wanted) + 2,
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "downloaded": downloaded,
     }  # fmt: skip
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        return (
+            parts.scheme in ("http", "https")
+            and bool(host)
+            and parts.port != 0
+            and url.isprintable()
+            and " " not in url
+        )
+    except ValueError:  # UnicodeError too
+        return False
 
 
 def _open(url: str, token: str | None, start: int = 0) -> http.client.HTTPResponse:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from training import fetch as fetching
 from training.snapshot import read_snapshot
 
 
@@ -128,6 +129,41 @@ def test_no_token_a_wrong_address_and_a_used_folder_are_usage_errors(
     code, _, err = command("fetch", server.url, "--out", tmp_path / "used", "--token", "secret")
     assert (code, "not empty" in err) == (2, True)
     assert command("fetch", "ftp://host/x", "--out", tmp_path / "copy")[0] == 2
+
+
+def test_a_fetch_stopped_between_two_files_goes_on(
+    command: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[str] = []
+    bring = fetching._file
+
+    def stop_at_the_second(base: str, path: str, *rest: Any) -> int:
+        if brought:
+            raise KeyboardInterrupt
+        brought.append(path)
+        return bring(base, path, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fetching, "_file", stop_at_the_second)
+        command("fetch", server.url, "--out", tmp_path / "copy", "--token", "secret")
+    code, _, err = command("fetch", server.url, "--out", tmp_path / "copy", "--token", "secret")
+    assert (code, err) == (0, "")
+    assert len(read_snapshot(tmp_path / "copy").records) == 10
+    assert not list((tmp_path / "copy").rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("url", "token"),
+    [
+        ("http://", "secret"), ("http://a..b/x/", "secret"), ("http://[::1/", "secret"), ("http://h:x/", "secret"),
+        ("http://exa mple/", "secret"), ("http://127.0.0.1:1/", "two\nlines"), ("http://127.0.0.1:1/", "令牌"),
+    ],
+)  # fmt: skip
+def test_an_address_or_token_that_cannot_be_is_a_usage_error(
+    command: Any, tmp_path: Path, url: str, token: str
+) -> None:
+    code, said, err = command("fetch", url, "--out", tmp_path / "copy", "--token", token)
+    assert (code, said, len(err.splitlines())) == (2, None, 1)
 
 
 def test_fit_takes_a_snapshot_by_url(
