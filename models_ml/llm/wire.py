@@ -187,5 +187,10 @@ def _content(content: Any) -> str:
 def _take_usage(answer: Answer, data: dict[str, Any]) -> None:
     answer.model = str(data.get("model") or answer.model)
     usage = data.get("usage") or {}
-    answer.prompt_tokens = int(usage.get("prompt_tokens") or answer.prompt_tokens)
-    answer.completion_tokens = int(usage.get("completion_tokens") or answer.completion_tokens)
+    answer.prompt_tokens = _count(usage.get("prompt_tokens") or answer.prompt_tokens)
+    answer.completion_tokens = _count(usage.get("completion_tokens") or answer.completion_tokens)
+
+
+def _count(value: Any) -> int:
+    """Tokens as a server counts them, within what can be: a wrong bill must not cost the answer."""
+    return min(max(int(value), 0), 2**31 - 1)

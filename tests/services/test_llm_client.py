@@ -172,6 +172,15 @@ def test_a_body_of_no_known_shape_is_a_named_failure_that_counts_its_call(body):
     assert (caught.value.code, caught.value.calls) == ("not_text", 1)
 
 
+def test_a_wrong_count_of_tokens_does_not_cost_the_answer():
+    usage = b'{"prompt_tokens": -4, "completion_tokens": 99999999999}'
+    body = b'{"choices": [{"message": {"content": "Sad."}, "finish_reason": "stop"}], "usage": ' + usage + b"}"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with raw_server(head + body) as (url, _):
+        answer = complete(Endpoint(url, "m", timeout_s=5, max_retries=0), ASK)
+    assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Sad.", 0, 2**31 - 1)
+
+
 def test_nobody_listening_is_a_refused_connection():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

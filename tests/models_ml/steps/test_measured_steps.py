@@ -97,7 +97,7 @@ def test_a_unit_without_words_is_kept_as_a_number_and_says_nothing():
 
 
 def test_an_offset_of_the_recorder_is_silence_although_there_is_a_subtitle(tmp_path):
-    constant = wav_file(tmp_path / "c.wav", np.full(16000, 0.2))
+    constant = wav_file(tmp_path / "c.wav", np.full(32000, 0.2))
     result = measured_prosody(Evidence("c", wav_path=constant, subtitle={"zh": "我没事", "en": None}))
     assert result.state == "skipped"
 
