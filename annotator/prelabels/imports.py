@@ -67,7 +67,7 @@ def _import_source(name: str, modality: str, language: str) -> PreLabeller:
     if not name or len(name) > 120:
         raise Invalid(_("The pre-labeller needs a name of at most 120 characters."))
     row, _made = PreLabeller.objects.get_or_create(
-        name=name, defaults={"kind": "import", "modality": modality, "language": language}
+        name=name, defaults={"kind": "import", "modality": modality, "language": language, "trust": "inside"}
     )
     if row.kind != "import":
         raise Invalid(_("“%(name)s” is a pre-labeller of this workbench; choose another name.") % {"name": name})
@@ -92,7 +92,7 @@ def _rows(content: bytes, filename: str) -> Iterator[tuple[int, dict[str, Any] |
         if missing := [column for column in ("name", "text") if column not in header]:
             raise Invalid(_("%(file)s lacks the column “%(column)s”.") % {"file": filename, "column": missing[0]})
         for row in reader:
-            short = row.get("text") is None or None in row
+            short = row["name"] is None or row["text"] is None or None in row
             yield reader.line_num, "the row has too few or too many fields" if short else row
     except csv.Error as error:
         yield reader.line_num, f"the rest of the file cannot be read as CSV: {error}"
@@ -128,6 +128,8 @@ def _unique(
             report["failed"].append({"line": line, "name": name, "reason": "the text is empty"})
         elif "\x00" in name + text:
             report["failed"].append({"line": line, "reason": "the row holds a NUL character"})
+        elif any("\ud800" <= character <= "\udfff" for character in name + text):
+            report["failed"].append({"line": line, "reason": "the row holds half a character (a lone surrogate)"})
         elif len(text) > MAX_TEXT:
             report["failed"].append({"line": line, "name": name, "reason": f"the text is longer than {MAX_TEXT}"})
         else:

@@ -25,7 +25,7 @@ class PreLabeller(models.Model):
     model = models.CharField(max_length=200, blank=True)
     base_url = models.CharField(max_length=500, blank=True)
     api_key_env = models.CharField(max_length=80, blank=True, help_text="Name of an environment variable.")
-    trust = models.CharField(max_length=10, choices=[("inside", "inside"), ("outside", "outside")], default="inside")
+    trust = models.CharField(max_length=10, choices=[("inside", "inside"), ("outside", "outside")], default="outside")
     parameters = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -32,8 +32,9 @@ MODALITY_OF_STEP = {
 
 
 def base_step(key: str) -> str:
-    """The step of a job's key: `visual_clue@7` is `visual_clue` drafted by pre-labeller 7."""
-    return key.partition("@")[0]
+    """The step of a job's key: `visual_clue@7` is `visual_clue` drafted by pre-labeller 7, `merge#1` a `merge` that
+    was done again after a retry."""
+    return key.partition("#")[0].partition("@")[0]
 
 
 def spec_of(key: str) -> StepSpec:
@@ -53,7 +54,7 @@ def plan_for(pipeline_name: str, prelabellers: Iterable[str] | None = None) -> t
     """
     names = list(dict.fromkeys(prelabellers or []))
     if names:
-        chosen = [_named(name) for name in names]
+        chosen = list(dict.fromkeys(_named(name) for name in names))  # a step may be named in two ways
         order = list(STEPS)
         chosen.sort(key=lambda pair: (order.index(base_step(pair[0])), pair[0]))
         return "+".join(names)[:80], _definition(chosen)
@@ -134,13 +135,18 @@ def endpoint_for(key: str) -> Endpoint | None:
         return None
     _step, _at, pk = key.partition("@")
     if pk:
-        row = PreLabeller.objects.get(pk=pk)
+        row = PreLabeller.objects.filter(pk=pk).first()
+        if row is None:
+            raise NotConfigured("not configured: the registered pre-labeller of this step was removed")
         api_key = os.environ.get(row.api_key_env, "") if row.api_key_env else ""
         if row.api_key_env and not api_key:
             raise NotConfigured(
                 f"not configured: pre-labeller {row.name} takes its key from {row.api_key_env}, which is not set"
             )
-        return Endpoint(base_url=row.base_url, model=row.model or row.name, api_key=api_key, trust=row.trust)
+        try:
+            return Endpoint(base_url=row.base_url, model=row.model or row.name, api_key=api_key, trust=row.trust)
+        except ValueError as error:
+            raise NotConfigured(f"not configured: pre-labeller {row.name}: {error}") from error
     endpoint = endpoint_from_env(spec.endpoint)
     if endpoint is None:
         raise NotConfigured(how_to_configure(spec.endpoint))
@@ -201,7 +207,9 @@ def prelabeller_row(key: str, drafted_as: str, endpoint: Endpoint | None, langua
     modality = MODALITY_OF_STEP.get(base_step(key), "")
     if endpoint is None:
         kind = "template" if spec_of(key).produces == "description" else "measurement"
-        return PreLabeller.objects.get_or_create(name=drafted_as, defaults={"kind": kind, "modality": modality})[0]
+        return PreLabeller.objects.get_or_create(
+            name=drafted_as, defaults={"kind": kind, "modality": modality, "trust": "inside"}
+        )[0]
     name = f"{drafted_as}:{endpoint.model}"
     if len(name) > 120:
         name = f"{name[:103]}…{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -101,7 +101,11 @@ def _known_names(corpus: Corpus, clip_names: Iterable[str] | None) -> list[str] 
     if clip_names is None:
         return None
     wanted = list(dict.fromkeys(name.strip() for name in clip_names if name.strip()))
-    known = set(corpus.clips.present().filter(name__in=wanted).values_list("name", flat=True))
+    known = set(
+        corpus.clips.present()
+        .filter(name__in=[name for name in wanted if "\x00" not in name])
+        .values_list("name", flat=True)
+    )
     if unknown := [name for name in wanted if name not in known]:
         raise Invalid(
             _("The corpus “%(slug)s” has no clip “%(name)s” (%(count)s of the names given are unknown).")
@@ -162,8 +166,9 @@ def cancel_run(user: Any, run: Run) -> Run:
 def retry_run(user: Any, run: Run) -> int:
     """Queue a run's failed jobs again, and what was skipped after them; the number of jobs queued.
 
-    Jobs that are done stay done: their effect happened. Raises Forbidden or NotFound by role, Conflict for a
-    cancelled run and where nothing has failed.
+    Jobs that are done stay done: their effect happened. What went on without a failed job is queued once more when
+    that job is done, not before: while it goes on failing, nothing new is there to work on. Raises Forbidden or
+    NotFound by role, Conflict for a cancelled run and where nothing has failed.
     """
     if user is not None:
         require(user, run.corpus, "run.start")

@@ -73,6 +73,14 @@ def claim(job_id: int) -> Job | None:
     A running job whose lease ran out is taken over: its worker was lost, and with it perhaps a paid call, which is
     counted. Returns the job as `running`, or ended where there is nothing left to do, or None.
     """
+    job = _take(job_id)
+    if job is not None and job.state == "running":
+        # Not while the job is locked: a cancellation locks the run first and its jobs after.
+        Run.objects.filter(pk=job.run_id, state="queued").update(state="running")
+    return job
+
+
+def _take(job_id: int) -> Job | None:
     with transaction.atomic():
         free = Q(state="queued") | Q(state="running", lease_end__lt=Now())
         jobs = Job.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
@@ -95,7 +103,6 @@ def claim(job_id: int) -> Job | None:
         job.started_at = Now()
         job.finished_at = None
         job.save(update_fields=["state", "attempts", "losses", "calls", "lease_end", "started_at", "finished_at"])
-        Run.objects.filter(pk=job.run_id, state="queued").update(state="running")
         return job
 
 
@@ -177,7 +184,38 @@ def finish(job: Job, outcome: Outcome) -> str | None:
         if outcome.state == "done" and outcome.result is not None:
             row.result = store_outputs(row, outcome.result, outcome.endpoint)
         _end(row, outcome.state, outcome.reason, outcome.code)
+        if outcome.state == "done":
+            _redo_what_missed(row)
         return outcome.state
+
+
+def _redo_what_missed(job: Job) -> None:
+    """After a retry: steps of the clip that went on without this one, because it had failed, are queued once more; so
+    is this one where a step before it was retried and done while it worked.
+
+    Call it in the job's transaction, with the clip locked (`store_outputs`), so that of two that end at once the
+    second sees the first. What a step had written stays with the job that wrote it, which keeps the step's name with
+    a number; nothing of it is changed. Dependents of dependents need no second look: `after` names them all.
+    """
+    siblings = Job.objects.filter(run_id=job.run_id, clip_id=job.clip_id, state="done").exclude(step__contains="#")
+    missed: list[Job] = []
+    if job.attempts > 1:
+        missed = list(siblings.filter(after__contains=[job.step]))
+    if job.after and siblings.filter(step__in=job.after, attempts__gt=1, finished_at__gt=job.started_at).exists():
+        missed.append(job)
+    if missed and Run.objects.filter(pk=job.run_id, state="cancelled").exists():
+        return
+    for old in missed:
+        earlier = Job.objects.filter(run_id=old.run_id, clip_id=old.clip_id, step__startswith=f"{old.step}#").count()
+        Job.objects.filter(pk=old.pk).update(step=f"{old.step}#{earlier + 1}")
+        Job.objects.create(
+            run_id=old.run_id,
+            clip_id=old.clip_id,
+            step=old.step,
+            position=old.position,
+            after=old.after,
+            queue=old.queue,
+        )
 
 
 def _provenance(job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -153,6 +153,30 @@ def test_a_file_that_is_no_table_of_prelabels_exits_2(content: str | bytes, says
     assert error.value.returncode == 2
 
 
+def test_a_row_cut_short_and_half_a_character_are_bad_rows_like_others(tmp_path: Path) -> None:
+    clip = create_clip(name="clip_1")
+    short = tmp_path / "short.csv"
+    short.write_text("text,name\nA cry.\nA sigh.,clip_1\n", "utf-8")
+    options = ("--prelabeller", "ours", "--modality", "audio", "--language", "en")
+    code, answer, _ = call("import_prelabels", clip.corpus.slug, str(short), *options)
+    assert (code, answer["created"]) == (1, 1)
+    assert answer["failed"] == [{"line": 2, "reason": "the row has too few or too many fields"}]
+    half = tmp_path / "half.jsonl"
+    half.write_text('{"name": "clip_1", "text": "\\ud83d"}\n{"name": "clip_1", "text": "A sob."}\n', "utf-8")
+    code, answer, _ = call("import_prelabels", clip.corpus.slug, str(half), *options)
+    assert (code, answer["updated"]) == (1, 1)
+    assert answer["failed"][0]["line"] == 1
+    assert services.clues_for(clip).get().text == "A sob."
+
+
+def test_a_clip_file_with_a_nul_names_an_unknown_clip(tmp_path: Path) -> None:
+    clip = create_clip()
+    (tmp_path / "clips.txt").write_bytes(b"a\x00b\n")
+    with pytest.raises(CommandError, match="no clip") as caught:
+        call("prelabel", clip.corpus.slug, "--clips", str(tmp_path / "clips.txt"))
+    assert caught.value.returncode == 2
+
+
 def test_a_measurement_cannot_be_replaced_by_an_import(tmp_path: Path) -> None:
     create_clip(create_corpus("study"), "a")
     PreLabeller.objects.create(name="salmonn", kind="server")

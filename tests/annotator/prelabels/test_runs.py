@@ -1,11 +1,14 @@
 """Runs: made in bulk, sent within limits, cancelled, retried, closed; the sweeper finds what nobody carries."""
 
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from annotator.celery import app
@@ -15,6 +18,7 @@ from annotator.core.models import AuditEntry
 from annotator.prelabels import dispatch, queries, services, waiting, work
 from annotator.prelabels.baseline import speaker_baseline
 from annotator.prelabels.models import Clue, Job, Pipeline, ProsodyMeasures, Run
+from annotator.prelabels.runs import close_ended
 from tests.support.factories import create_clip, create_corpus, create_member, create_user
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +61,11 @@ def test_jobs_are_made_by_one_statement_however_many_there_are(django_assert_max
     with django_assert_max_num_queries(15):
         run = services.create_run(None, corpus, "emer")
     assert run.jobs.count() == 12_000
+
+
+def test_a_prelabeller_named_in_two_ways_is_run_once() -> None:
+    run = services.create_run(None, create_clip().corpus, prelabellers=["measured_prosody", "measured-prosody"])
+    assert run.jobs.count() == 1
 
 
 def test_a_pipeline_is_one_version_until_its_content_changes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,3 +319,64 @@ def test_waiting_without_a_worker_does_the_jobs_here_and_says_so(own_queues: Non
     run = services.create_run(None, create_clip().corpus)
     assert services.wait_for(run, say=said.append).state == "done"
     assert "No worker answers" in said[0]
+
+
+def test_a_run_is_not_closed_over_jobs_that_a_retry_is_queueing(transactional_db: None) -> None:
+    """The worker that ends the last job asks while the retry has locked the run and not yet committed."""
+    clip = create_clip()
+    run = services.create_run(None, clip.corpus, prelabellers=["coarse-template"])
+    run.jobs.update(state="failed", reason="why")
+    Run.objects.update(state="running")
+    closed: list[int] = []
+
+    def close() -> None:
+        closed.append(close_ended(run.pk))
+        connection.close()
+
+    closing = threading.Thread(target=close)
+    with transaction.atomic():
+        services.retry_run(None, run)
+        closing.start()
+        wait_for_a_lock()
+    closing.join(10)
+    run.refresh_from_db()
+    assert (closed, run.state, run.finished_at) == ([0], "running", None)
+
+
+def test_cancelling_while_the_first_jobs_are_claimed_does_not_deadlock(transactional_db: None) -> None:
+    clip = create_clip()
+    run = services.create_run(None, clip.corpus, prelabellers=["coarse-template"])
+    pk = run.jobs.get().pk
+    claimed: list[Any] = []
+
+    def claim() -> None:
+        try:
+            claimed.append(work.claim(pk))
+        except OperationalError as error:
+            claimed.append(error)
+        connection.close()
+
+    claiming = threading.Thread(target=claim)
+    with transaction.atomic():
+        Run.objects.select_for_update(no_key=True).get(pk=run.pk)  # what a cancellation does first
+        claiming.start()
+        wait_for_a_lock()
+        services.cancel_run(None, run)
+    claiming.join(10)
+    assert isinstance(claimed[0], Job)
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+    assert run.jobs.get().state == "running"
+
+
+def wait_for_a_lock() -> None:
+    """Until another connection waits for a lock of ours."""
+    for _ in range(100):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")

@@ -10,8 +10,11 @@ import pytest
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
+from annotator.checking.models import Record
 from annotator.clips.models import Clip
-from annotator.prelabels import dispatch, services, work
+from annotator.core import invariants
+from annotator.core.errors import Conflict
+from annotator.prelabels import dispatch, evidence, services, work
 from annotator.prelabels.models import Clue, DescriptionDraft, Job, PreLabeller, Run
 from annotator.prelabels.signals import draft_written
 from tests.support.factories import create_clip, create_corpus
@@ -309,6 +312,101 @@ def test_a_registered_model_runs_beside_the_configured_one(
     do_all(run)
     assert {c.prelabeller.name for c in services.clues_for(clip)} == {"audio-clue:scripted", "our-checkpoint"}
     assert "secret-of-the-lab" not in json.dumps(list(Job.objects.values("provenance", "result", "reason")))
+
+
+def test_a_registered_model_is_outside_until_somebody_says_otherwise(whole_clip: MakeClip, scripted: Any) -> None:
+    PreLabeller.objects.create(
+        name="somewhere", kind="server", modality="audio", model="scripted", base_url=scripted.base_url
+    )
+    clip = whole_clip(create_corpus(licence="restricted"))
+    run = services.create_run(None, clip.corpus, prelabellers=["somewhere"])
+    do_all(run)
+    assert run.jobs.get().error_code == "outside"
+    assert scripted.calls() == []
+
+
+def test_a_registered_model_that_was_removed_or_has_no_usable_address_is_not_configured(whole_clip: MakeClip) -> None:
+    clip = whole_clip(create_corpus())
+    for name, base_url in (("gone", "http://127.0.0.1:1/v1"), ("mistyped", "127.0.0.1:8001/v1")):
+        PreLabeller.objects.create(name=name, kind="server", modality="audio", model="m", base_url=base_url)
+    obstacles = services.estimate(clip.corpus, prelabellers=["mistyped"])["obstacles"]
+    assert "127.0.0.1:8001/v1" in obstacles[0]["reason"]
+    run = services.create_run(None, clip.corpus, prelabellers=["gone", "mistyped"])
+    PreLabeller.objects.get(name="gone").delete()
+    do_all(run)
+    assert set(run.jobs.values_list("error_code", flat=True)) == {"not-configured"}
+
+
+@pytest.mark.parametrize("broken", ["audio_clue", "disambiguate"])
+def test_retrying_a_failed_clue_does_again_what_went_on_without_it(
+    whole_clip: MakeClip, scripted: Any, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    prefix = "PRELABEL" if broken == "audio_clue" else "LLM"
+    clip = whole_clip(create_corpus())
+    run = services.create_run(None, clip.corpus, "emer")
+    monkeypatch.setenv(f"{prefix}_MODEL", "scripted:http-401")
+    for job in run.jobs.order_by("position"):
+        if job.step == "merge":
+            monkeypatch.setenv("LLM_MODEL", "scripted")
+        services.run_job(job.pk)
+    first = DescriptionDraft.objects.get(clip=clip)
+    assert set(run.jobs.filter(state="failed").values_list("step", flat=True)) == {broken}
+
+    assert services.retry_run(None, run) == 1  # still broken: nothing new, nothing done again
+    monkeypatch.setenv(f"{prefix}_MODEL", "scripted:http-401")
+    do_all(run)
+    assert (run.state, run.jobs.filter(step__contains="#").count()) == ("failed", 0)
+
+    monkeypatch.setenv(f"{prefix}_MODEL", "scripted")
+    services.retry_run(None, run)
+    do_all(run)
+    assert run.state == "done"
+    superseded = {"merge#1", "disambiguate#1"} if broken == "audio_clue" else {"merge#1"}
+    assert set(run.jobs.filter(step__contains="#").values_list("step", flat=True)) == superseded
+    again = DescriptionDraft.objects.filter(clip=clip).latest("pk")
+    assert (first.job.step, first.job.state, first.job.attempts) == ("merge#1", "done", 1)
+    assert again.job.step == "merge"
+    assert sum(call["kind"] == "merge" for call in scripted.calls()) == 2
+    found = run.jobs.get(step=broken).result["clues"][0]["text"]
+    given = evidence.clues_before(run.jobs.get(step="merge"))
+    assert [clue["text"] for clue in given].count(found) == 1
+    assert Record.objects.get(clip=clip, grade="coarse").current.draft_id == again.pk
+    assert invariants.broken() == []
+    with pytest.raises(Conflict):
+        services.retry_run(None, run)
+
+
+def test_a_merge_that_was_at_work_while_a_clue_was_retried_is_done_again(whole_clip: MakeClip, scripted: Any) -> None:
+    clip = whole_clip(create_corpus())
+    run = services.create_run(None, clip.corpus, "measured")
+    jobs = jobs_of(run)
+    Job.objects.filter(pk=jobs["au_expression"].pk).update(state="failed", reason="why", attempts=1)
+    services.run_job(jobs["measured_prosody"].pk)
+    merging = work.claim(jobs["coarse_template"].pk)
+    assert merging is not None
+    outcome = work.perform(merging)
+    services.retry_run(None, run)
+    services.run_job(jobs["au_expression"].pk)
+    assert work.finish(merging, outcome) == "done"
+    do_all(run)
+    assert "嘴角" not in DescriptionDraft.objects.get(job=merging).description_zh
+    assert "嘴角" in DescriptionDraft.objects.latest("pk").description_zh
+    assert invariants.broken() == []
+
+
+def test_a_retried_clue_of_a_run_cancelled_meanwhile_starts_nothing(whole_clip: MakeClip) -> None:
+    clip = whole_clip(create_corpus())
+    run = services.create_run(None, clip.corpus, "measured")
+    jobs = jobs_of(run)
+    Job.objects.filter(pk=jobs["au_expression"].pk).update(state="failed", reason="why", attempts=1)
+    services.run_job(jobs["measured_prosody"].pk)
+    services.run_job(jobs["coarse_template"].pk)
+    services.retry_run(None, run)
+    late = work.claim(jobs["au_expression"].pk)
+    assert late is not None
+    services.cancel_run(None, run)
+    assert work.finish(late, work.perform(late)) == "done"
+    assert not run.jobs.filter(state="queued").exists()
 
 
 def test_a_withdrawn_clip_is_skipped(whole_clip: MakeClip) -> None:
