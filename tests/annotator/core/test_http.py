@@ -5,6 +5,10 @@ import json
 import pytest
 from django.test import Client
 
+from annotator.core.models import AuditEntry
+from annotator.prelabels.models import PreLabeller
+from tests.support.factories import create_user
+
 pytestmark = pytest.mark.django_db
 
 
@@ -48,3 +52,13 @@ def test_a_forged_session_cookie_is_nobodys() -> None:
     assert Client().get("/", headers=forged).status_code == 302
     assert Client().get("/api/v1/corpora/", headers=forged).status_code == 401
     assert Client().get("/nothing-here/", headers=forged).status_code == 404
+
+
+def test_nothing_leaves_the_admin_without_an_entry_in_the_audit_trail(client: Client) -> None:
+    client.force_login(create_user(is_superuser=True, is_staff=True))
+    made = [PreLabeller.objects.create(name=f"model-{n}") for n in range(2)]
+    chosen = {"action": "delete_selected", "_selected_action": [row.pk for row in made], "post": "yes"}
+    client.post("/admin/prelabels/prelabeller/", chosen)
+    assert PreLabeller.objects.filter(pk__in=chosen["_selected_action"]).count() == 2  # one by one only
+    assert client.post(f"/admin/prelabels/prelabeller/{made[0].pk}/delete/", {"post": "yes"}).status_code == 302
+    assert AuditEntry.objects.filter(action="admin.delete", target="prelabeller model-0").exists()
