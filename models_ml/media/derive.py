@@ -29,6 +29,7 @@ MAX_SIDE = 1280  # pixels of the proxy's longer side
 PEAKS_PER_SECOND = 100
 MAX_PEAKS = 20_000
 ENCODE_S_PER_S = 30.0  # wall seconds allowed per second of clip, on top of 60
+ENCODE_S_MOST = 6 * 3600.0  # whatever length a file claims
 
 
 def derive(path: str | Path, out_dir: str | Path, probe: Probe | None = None) -> dict[str, Path]:
@@ -48,7 +49,7 @@ def derive(path: str | Path, out_dir: str | Path, probe: Probe | None = None) ->
         status, _, err = run_limited(
             ffmpeg_command(path, facts),
             path=path,
-            timeout_s=60.0 + ENCODE_S_PER_S * facts.duration,
+            timeout_s=min(60.0 + ENCODE_S_PER_S * facts.duration, ENCODE_S_MOST),
             cwd=scratch_dir,
         )
         names = expected(facts)

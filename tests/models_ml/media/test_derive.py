@@ -115,3 +115,11 @@ def test_a_long_recording_gets_fewer_peaks_per_second(tmp_path):
     assert peaks["rate"] == 50.0
     assert len(peaks["peaks"]) == 20_000
     assert peaks["peaks"][0] == [0.5, 0.5]
+
+
+def test_a_file_that_claims_to_last_for_days_is_derived_as_any(tmp_path, ffmpeg):
+    picture = ("-f", "lavfi", "-i", "testsrc=size=96x64:rate=1:duration=2")
+    ffmpeg(*picture, "-vf", "setpts=N*1000000/TB", "-fps_mode", "vfr", "-c:v", "ffv1", tmp_path / "jump.mkv")
+    assert probe(tmp_path / "jump.mkv").duration > 1e6
+    made = derive(tmp_path / "jump.mkv", tmp_path / "out")
+    assert probe(made["proxy"]).n_frames == 2
