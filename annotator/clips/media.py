@@ -80,7 +80,9 @@ def open_signed(token: str, kind: str, user: Any) -> DerivedMedia:
     works = may(user, clip.corpus, "claim.annotate") or may(user, clip.corpus, "claim.review")
     live = claim_id is not None and works and any(check(claim_id, user.pk) for check in lease_checks)
     if not live and not may(user, clip.corpus, "clip.view"):
-        raise Forbidden(_("Your claim on this clip has ended."))
+        lost = claim_id is None  # by a role; there never was a claim
+        gone = _("There is no such object, or you may not see it.") if lost else _("Your claim on this clip has ended.")
+        raise Forbidden(gone)
     if clip.withdrawn_at:
         raise Gone(_("This clip was withdrawn."))
     made = clip.derivatives.filter(kind=KINDS[kind]).first()
