@@ -9,6 +9,11 @@ export class ApiError extends Error {
     this.problem = problem;
   }
 
+  /** The session has ended (or its token is another one's); `forbidden` is a right that was taken away instead. */
+  get signedOut() {
+    return this.status === 401 || (this.status === 403 && this.code !== "forbidden");
+  }
+
   /** Worth trying again unchanged: no answer at all, overload, or a server on its way up. */
   get passing() {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;

@@ -92,3 +92,47 @@ def test_annotations_stand_side_by_side_and_one_is_accepted(
     token = workbench.manage("issue_token", "jo")["token"]
     (record,) = call(workbench, token, "GET", "/corpora/pair/records/?grade=fine")["results"]
     assert record["record"]["description"]["en"] in chosen
+
+
+@pytest.fixture
+def kim(workbench: Workbench, clips: Path) -> str:
+    """A clip that was annotated, and whose pre-label was then replaced; the password of its reviewer."""
+    manage = workbench.manage
+    manage("create_corpus", "later", "--name", "Later", "--licence", "open")
+    manifest, table = clips.parent / "later.jsonl", clips.parent / "later.csv"
+    manifest.write_text(json.dumps({"name": "一段"}) + "\n", encoding="utf-8")
+    manage("ingest", "later", "--manifest", str(manifest))
+    imported = ("import_prelabels", "later", str(table), "--prelabeller", "lab", "--modality", "visual")
+    table.write_text("name,text\n一段,The brows rise.\n", encoding="utf-8")
+    manage(*imported, "--language", "en")
+    manage("add_member", "later", "ann", "--role", "annotator", "--create")
+    token = manage("issue_token", "ann")["token"]
+    claim = call(workbench, token, "POST", "/corpora/later/claims/", {})
+    clue = {"id": claim["clues"][0]["id"], "verdict": "corrected", "text": "The brows rise in surprise."}
+    body = {"clues": [clue], "description": {"en": "She is surprised."}}
+    call(workbench, token, "POST", f"/claims/{claim['id']}/submit/", body)
+    table.write_text("name,text\n一段,The brows are still.\n", encoding="utf-8")
+    manage(*imported, "--language", "en")
+    return manage("add_member", "later", "kim", "--role", "reviewer", "--create")["password"]
+
+
+def test_a_reviewer_thinks_twice_and_edits_what_a_later_run_has_replaced(
+    workbench: Workbench, kim: str, person: Callable[..., Person]
+) -> None:
+    page = person("kim", kim).goto("/corpora/later/review/")
+    expect(page.locator(".version-clues del")).to_have_text("The brows rise.")
+    page.keyboard.press("r")
+    page.fill("#return-reason", "Say what surprises her.")
+    page.click("dialog[open] button[value='']")
+    page.keyboard.press("r")
+    expect(page.locator("#return-reason")).to_have_value("Say what surprises her.")
+    page.click("dialog[open] button[value='']")
+    page.keyboard.press("e")
+    expect(page.locator(".clue")).to_have_count(1)
+    page.fill("#description-en", "She is surprised by the news.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=empty]")).to_be_visible()
+    token = workbench.manage("issue_token", "kim")["token"]
+    (record,) = call(workbench, token, "GET", "/corpora/later/records/?grade=fine")["results"]
+    assert record["record"]["description"]["en"] == "She is surprised by the news."
+    assert record["record"]["clues"][0]["text"] == "The brows rise in surprise."

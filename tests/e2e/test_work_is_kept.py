@@ -1,5 +1,8 @@
 """What an annotator has typed survives a lost network, a lost session, another tab and a closed one."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +190,69 @@ def test_on_a_telephone_in_chinese_and_in_the_dark(ben: str, person: Callable[..
     open_check(wide)
     wide.shot("33-check-1440-zh")
     expect(wide.page.locator("[data-ref=submit]")).to_contain_text("提交")
+
+
+@pytest.fixture(scope="module")
+def cleo(workbench: Workbench, clips: Path) -> str:
+    """A corpus of three clips without media, each with one clue, and the password of its annotator."""
+    workbench.manage("create_corpus", "taken", "--name", "Taken", "--licence", "open")
+    clue = {"modality": "visual", "aspect": "expression", "language": "en", "text": "A frown.", "source": "a"}
+    manifest = clips.parent / "taken.jsonl"
+    rows = (json.dumps({"name": f"clip-{n}", "clues": [clue]}) + "\n" for n in range(3))
+    manifest.write_text("".join(rows), encoding="utf-8")
+    workbench.manage("ingest", "taken", "--manifest", str(manifest))
+    return workbench.manage("add_member", "taken", "cleo", "--role", "annotator", "--create")["password"]
+
+
+def open_taken(someone: Person) -> Page:
+    page = someone.goto("/corpora/taken/check/")
+    expect(page.locator(".clue.is-active")).to_be_visible()
+    return page
+
+
+def test_a_wrong_aspect_alone_is_corrected(cleo: str, person: Callable[..., Person]) -> None:
+    page = open_taken(person("cleo", cleo))
+    name = page.inner_text("[data-ref=clipName]")
+    page.keyboard.press("2")
+    write(page, "Annoyed.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".clue .field-error")).to_contain_text("Nothing was changed here")
+    page.select_option(".clue [data-ref=aspect]", "gesture")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(name)
+
+
+def test_a_clip_withdrawn_meanwhile_is_told_and_the_next_is_a_key_away(
+    workbench: Workbench, cleo: str, person: Callable[..., Person]
+) -> None:
+    someone = person("cleo", cleo)
+    someone.expect_trouble("410 (Gone)")
+    page = open_taken(someone)
+    name = page.inner_text("[data-ref=clipName]")
+    workbench.manage("withdraw", "taken", name, "--reason", "the speaker asked for it")
+    write(page, "typed too late")
+    told = page.locator("[data-banner=lease]")
+    expect(told).to_contain_text("was withdrawn")
+    assert "submitting takes it back" not in told.inner_text()
+    told.get_by_role("button", name="Next clip").click()
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(name)
+    expect(page.locator("[data-banner]")).to_have_count(0)
+
+
+def test_whose_role_was_taken_away_is_not_told_to_sign_in(
+    workbench: Workbench, cleo: str, person: Callable[..., Person]
+) -> None:
+    someone = person("cleo", cleo)
+    someone.expect_trouble("403 (Forbidden)")
+    page = open_taken(someone)
+    workbench.manage("add_member", "taken", "cleo", "--role", "viewer")
+    code = (
+        "from annotator.clips.models import Membership; "
+        "Membership.objects.filter(user__username='cleo', role='annotator').delete()"
+    )
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", code], env=workbench.environment, check=True, capture_output=True
+    )
+    write(page, "typed without a right to")
+    expect(page.locator("[data-banner=lease]")).to_contain_text("does not allow this")
+    expect(page.locator("[data-banner=signed-out]")).to_have_count(0)

@@ -65,7 +65,7 @@ async function open(data, etag) {
     saver.settle();
     saveState(claim.draft ? text.draftLoaded : "");
   }
-  lease = new Lease(claim, { onLost: (error) => banner("lease", `${error.message} ${text.leaseLost}`) });
+  lease = new Lease(claim, { onLost: lost });
   progress();
   window.scrollTo(0, 0);
   await player.load(claim.clip);
@@ -76,7 +76,7 @@ async function open(data, etag) {
 const savingEvents = {
   saving: () => saveState(text.saving),
   saved: (date) => {
-    saveState(text.savedAt.replace("%s", date.toLocaleTimeString()), "ok");
+    saveState(text.savedAt.replace("%s", date.toLocaleTimeString(document.documentElement.lang)), "ok");
     for (const name of ["offline", "signed-out", "restored", "refused"]) banner(name, null);
     waitingForSignIn = false;
   },
@@ -101,7 +101,7 @@ const savingEvents = {
   },
   lost: (error) => {
     saveState(text.notSaved, "warn");
-    banner("lease", `${error.message} ${text.leaseLost}`);
+    lost(error);
   },
   refused: (error) => {
     saveState(text.notSaved, "warn");
@@ -109,6 +109,12 @@ const savingEvents = {
   },
   noLocalCopy: () => banner("no-local-copy", text.noLocalCopy, { level: "info" }),
 };
+
+/** The clip is no longer mine. Only a lease that ran out comes back by submitting; all else is over. */
+function lost(error) {
+  if (error.code === "claim-lost") banner("lease", `${error.message} ${text.leaseLost}`);
+  else banner("lease", error.message, { level: "danger", actions: [[text.nextClip, () => giveUp()]] });
+}
 
 /** Another tab or device saved a newer draft: keep this one over it, or take that one. */
 async function resolveConflict(mine) {
@@ -153,7 +159,7 @@ async function submit() {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     handingIn(refs.submit, false);
-    if (error.status === 401 || error.status === 403) savingEvents.signedOut();
+    if (error.signedOut) savingEvents.signedOut();
     else if (error.status === 422) editor.showErrors(error.message, error.problem.errors, body);
     else banner("submit", error.message, { level: "danger", actions: [[text.nextClip, () => giveUp()]] });
   }
@@ -166,6 +172,7 @@ async function giveUp() {
 }
 
 async function leave(method, rest, body) {
+  await saver.flush(); // the last words too are in the draft that is kept
   saver.stopped = true;
   refs.task.inert = true;
   try {

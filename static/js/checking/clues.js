@@ -210,9 +210,8 @@ class Card {
     if (this.verdict === "corrected") {
       const { offered, value } = this;
       const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
-      if (value.text === offered.text && same(value.span, offered.span) && value.language === offered.language) {
-        return text.nothingChanged;
-      }
+      const kept = value.language === offered.language && value.aspect === (offered.aspect || "");
+      if (kept && value.text === offered.text && same(value.span, offered.span)) return text.nothingChanged;
     }
     return "";
   }

@@ -102,7 +102,7 @@ export class Lease {
       banner("lease", null);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 409 || error.status === 404 || error.status === 410) {
+      if ([403, 404, 409, 410].includes(error.status) && !error.signedOut) {
         this.end();
         this.onLost(error);
       }

@@ -45,6 +45,7 @@ async function next() {
 async function open(data) {
   claim = data;
   intention = null;
+  refs.returnReason.value = ""; // not at each opening: a reason once typed outlives a refusal and a second thought
   show("task");
   showClip(claim);
   drawVersions();
@@ -63,10 +64,13 @@ async function open(data) {
 
 function choose(annotation, body = null) {
   chosen = annotation;
-  editor.load(claim, annotation.body);
+  // Annotators may have been offered different clues, where a run came in between.
+  const judged = new Set(annotation.body.clues.map((clue) => clue.id));
+  const offer = { ...claim, clues: claim.clues.filter((clue) => judged.has(clue.id)) };
+  editor.load(offer, annotation.body);
   original = JSON.stringify(editor.value);
   if (body) {
-    editor.load(claim, body);
+    editor.load(offer, body);
     banner("restored", text.restored, { level: "info" });
   }
   refs.editedNote.hidden = !changed();
@@ -133,6 +137,8 @@ function version(annotation, all) {
     const item = make("li", "");
     const level = { kept: "badge--ok", corrected: "badge--info", rejected: "badge--danger", added: "badge--info" }[clue.verdict];
     item.append(make("span", `badge ${level || ""}`, text.verdicts[clue.verdict] || clue.verdict), clue.text);
+    const offered = clue.verdict === "corrected" && claim.clues.find((other) => other.id === clue.id)?.text;
+    if (offered && offered !== clue.text) item.append(" ", make("del", "muted", offered));
     if (clue.reason) item.append(make("span", "muted", ` (${clue.reason})`));
     list.append(item);
   }
@@ -158,7 +164,7 @@ async function decide(decision, extra, button, done) {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     handingIn(button, false);
-    if (error.status === 401) banner("signed-out", text.signedOut, { level: "danger" });
+    if (error.signedOut) banner("signed-out", text.signedOut, { level: "danger" });
     else if (error.status === 422 && extra.body) editor.showErrors(error.message, error.problem.errors, extra.body);
     else banner("decide", error.message, { level: "danger", actions: [[text.nextClip, next]] });
   }
@@ -174,7 +180,6 @@ async function accept() {
 
 async function giveBack() {
   if (!chosen || refs.giveBack.disabled) return;
-  refs.returnReason.value = "";
   if ((await ask(refs.returnDialog)) !== "return") return;
   await decide("return", { reason: refs.returnReason.value.trim() }, refs.giveBack, text.sentBack);
 }

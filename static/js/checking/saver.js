@@ -145,10 +145,10 @@ export class Saver {
       this.on.waiting(error, this.wait);
       this.schedule(this.wait * 1000);
       this.wait = Math.min(this.wait * 2, 30);
-    } else if (error.status === 401 || error.status === 403) {
+    } else if (error.signedOut) {
       this.on.signedOut();
       this.schedule(15000);
-    } else if (error.status === 409 || error.status === 404 || error.status === 410) {
+    } else if ([403, 404, 409, 410].includes(error.status)) {
       this.on.lost(error);
     } else {
       this.on.refused(error);
