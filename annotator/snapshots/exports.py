@@ -3,11 +3,11 @@
 Each format names what it cannot hold in `lost`. CSV is research CSV: UTF-8, LF, byte-exact, never escaped.
 """
 
-import csv
-import io
 import json
 import os
+import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from . import queries, services
 from .models import Snapshot
 
 Body = dict[str, Any]
+_QUOTED = re.compile(r'[",\r\n]')
 
 
 def without_rejected(body: Body) -> Body:
@@ -29,16 +30,22 @@ def without_rejected(body: Body) -> Body:
 
 
 def _rows(header: list[str], rows: Iterable[list[Any]]) -> Iterator[bytes]:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
+    lines = [_row(header)]
+    size = 0
     for row in rows:
-        writer.writerow(row)
-        if buffer.tell() > 64 * 1024:
-            yield buffer.getvalue().encode()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue().encode()
+        lines.append(_row(row))
+        size += len(lines[-1])
+        if size > 64 * 1024:
+            yield "".join(lines).encode()
+            lines, size = [], 0
+    yield "".join(lines).encode()
+
+
+def _row(fields: Iterable[Any]) -> str:
+    """RFC 4180 but for the line's end, LF. The csv module of Python 3.11 leaves a bare CR unquoted, at which readers
+    break the row."""
+    texts = ["" if field is None else str(field) for field in fields]
+    return ",".join('"' + t.replace('"', '""') + '"' if _QUOTED.search(t) else t for t in texts) + "\n"
 
 
 def _dump(value: Any) -> str:
@@ -84,8 +91,9 @@ def as_emer_v2(bodies: Iterable[Body]) -> Iterator[bytes]:
 
 
 def as_openset(bodies: Iterable[Body]) -> Iterator[bytes]:
-    """MER2024's `name,openset`: the English OV labels as a Python list literal, lower case."""
-    return _rows(["name", "openset"], ([b["clip"], repr([x.lower() for x in b["ov_labels"]["en"]])] for b in bodies))
+    """MER2024's `name,openset`: the English OV labels as a Python list literal, lower case, each once."""
+    lists = ((b["clip"], dict.fromkeys(x.lower() for x in b["ov_labels"]["en"])) for b in bodies)
+    return _rows(["name", "openset"], ([clip, repr(list(labels))] for clip, labels in lists))
 
 
 class Format(NamedTuple):
@@ -176,9 +184,19 @@ def _folder(snapshot: Snapshot, out: Path, media: str) -> tuple[int, int]:
                 _("Restricted clips never leave in an export: %(n)d of this snapshot, “%(first)s” among them.")
                 % {"n": len(closed), "first": closed[0]}
             )
-    shutil.copytree(services.folder_of(snapshot), out, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    # Made beside `out` and renamed, so that one that fails half-way can be repeated.
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as holder:
+        part = Path(holder) / "content"
+        _fill(snapshot, clips, part, media)
+        part.rename(out)  # onto an empty folder at most
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    return snapshot.manifest["counts"]["records"], size
+
+
+def _fill(snapshot: Snapshot, clips: list[Clip], part: Path, media: str) -> None:
+    shutil.copytree(services.folder_of(snapshot), part, copy_function=shutil.copyfile)
     if media != "none":
-        target = out / "media"
+        target = part / "media"
         target.mkdir()
         for clip in clips:
             if clip.media not in ("stored", "reference"):
@@ -192,5 +210,3 @@ def _folder(snapshot: Snapshot, out: Path, media: str) -> tuple[int, int]:
                 goal.symlink_to(source)
             else:
                 shutil.copyfile(source, goal)
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    return snapshot.manifest["counts"]["records"], size

@@ -7,6 +7,7 @@ it brings closest to its share of every label.
 """
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from django.utils.translation import gettext as _
 from annotator.core.errors import Invalid
 
 GROUP_KEYS = ("source", "speaker")
+
+
+_NAME = re.compile(r"(?=.{1,40}$)[_-]*[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class Item(NamedTuple):
@@ -35,7 +39,7 @@ def parse_sizes(text: str) -> dict[str, float]:
             number = float(value)
         except ValueError:
             number = -1.0
-        if not sep or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+        if not sep or not _NAME.fullmatch(name):
             raise Invalid(_("A split is written name=size, like train=0.8,test=0.2; got “%s”.") % part)
         if name in sizes:
             raise Invalid(_("The split “%s” is named twice.") % name)
@@ -126,7 +130,7 @@ def assign(
         side = max(sides, key=lambda s: (*want(s), -sides.index(s)))
         result[side] += [items[i].name for i in group]
         have[side].update(counts)
-    empty = [name for name in target if target[name] and not result[name]]
+    empty = [name for name in target if not result[name]]
     if empty:
         raise Invalid(
             _(

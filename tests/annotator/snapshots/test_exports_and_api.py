@@ -7,11 +7,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from annotator.snapshots import services
+from annotator.snapshots import exports, services
 from annotator.snapshots.models import Snapshot
 from tests.support.factories import create_clip, create_corpus, create_member, create_record, create_user
 
@@ -129,6 +129,42 @@ def test_emer_v2_is_the_published_form_byte_for_byte(snapshot: Snapshot, tmp_pat
     assert b"\r" not in data
     rows = list(csv.DictReader(io.StringIO(data.decode())))
     assert [row["name"] for row in rows] == [f"样本_{i}" for i in range(4)]
+
+
+def test_csv_keeps_every_byte_of_a_text_in_one_row(snapshot: Snapshot, tmp_path: Path) -> None:
+    text = 'one\rtwo\r\nthree\nfour, "five" \u2028 😀 =1'
+    clip = create_clip(snapshot.corpus, "龍")
+    create_record(clip, description={"zh": None, "en": text}, ov_labels={"zh": [], "en": ["Happy", "happy"]})
+    frozen = services.freeze_snapshot(None, snapshot.corpus, "v2")
+    exports.export(frozen, "emer-v2", tmp_path / "out.csv")
+    data = (tmp_path / "out.csv").read_bytes()
+    rows = list(csv.reader(io.StringIO(data.decode(), newline="")))
+    assert (len(rows), rows[-1]) == (6, ["龍", "", text])
+    assert data.endswith(('龍,,"' + text.replace('"', '""') + '"\n').encode())
+    exports.export(frozen, "openset", tmp_path / "openset.csv")
+    assert (tmp_path / "openset.csv").read_bytes().endswith("龍,['happy']\n".encode())
+
+
+def test_a_folder_export_that_failed_can_be_repeated(
+    snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device", "media")
+
+    out = tmp_path / "copy"
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "_fill", full)
+        with pytest.raises(CommandError, match="No space left") as raised:
+            call_command("export", "study/v1", "--format", "folder", "--out", str(out))
+    assert (raised.value.returncode, list(tmp_path.glob("*copy*"))) == (2, [])
+    call_command("export", "study/v1", "--format", "folder", "--out", str(out))
+    assert (out / "records.jsonl").is_file()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(snapshot: Snapshot, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CommandError, match="file"):
+        call_command("export", "study/v1", "--format", "csv", "--out", str(tmp_path / "file" / "x.csv"))
 
 
 def test_an_export_never_overwrites(snapshot: Snapshot, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,10 +67,14 @@ def test_the_manifest_names_every_other_file_with_its_hash(corpus: Corpus) -> No
 def test_records_are_sorted_by_name_in_code_point_order(corpus: Corpus) -> None:
     create_record(create_clip(corpus, "Zebra"))
     create_record(create_clip(corpus, "apple"))
+    create_record(create_clip(corpus, "😀"))  # beyond the BMP: last by code points, not last in UTF-16
+    create_record(create_clip(corpus, "ｚ"))
     _snapshot, folder = freeze(corpus)
     names = [json.loads(line)["clip"] for line in (folder / "records.jsonl").read_text().splitlines()]
     assert names == sorted(names)
     assert names[:2] == ["Zebra", "apple"]
+    assert names[-2:] == ["ｚ", "😀"]
+    assert (folder / "splits/all.txt").read_text(encoding="utf-8").split("\n")[:-1] == names
 
 
 def test_the_same_content_gives_the_same_digest_under_another_name_and_time(corpus: Corpus) -> None:
@@ -97,6 +103,28 @@ def test_a_used_name_is_refused_and_nothing_is_left_behind(corpus: Corpus) -> No
     with pytest.raises(Conflict):
         freeze(corpus)
     assert sorted(p.name for p in services.snapshot_root().rglob("*")) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_freezes_of_one_name_at_once_one_is_refused() -> None:
+    corpus = create_corpus("study")
+    for i in range(3):
+        create_record(create_clip(corpus, f"c{i}"))
+    barrier = threading.Barrier(3)
+
+    def run(_number: int) -> str:
+        barrier.wait()
+        try:
+            return services.freeze_snapshot(None, corpus, "v1").name
+        except Conflict:
+            return "conflict"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(run, range(3))) == ["conflict", "conflict", "v1"]
+    assert len(list(services.snapshot_root().glob("*/*"))) == 1
+    assert services.remove_orphans() == []
 
 
 @pytest.mark.parametrize("name", ["../up", "", "a/b", "名字", ".hidden", "x" * 81])

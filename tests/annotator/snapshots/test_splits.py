@@ -47,6 +47,11 @@ def test_one_group_that_holds_everything_is_refused_by_name() -> None:
         assign(items, {"train": 0.8, "test": 0.2})
 
 
+def test_a_share_that_rounds_to_no_clip_is_refused_by_name() -> None:
+    with pytest.raises(Invalid, match="test"):
+        assign([item(f"c{i}") for i in range(3)], {"train": 0.9, "test": 0.1})
+
+
 def test_more_than_there_is_is_refused() -> None:
     with pytest.raises(Invalid, match="12"):
         assign([item(f"c{i}") for i in range(10)], {"train": 10, "test": 2})
@@ -58,7 +63,19 @@ def test_what_is_beyond_the_sizes_stands_in_no_split() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["train=0.8,test=5", "train", "train=0", "train=1.5", "a=0.9,b=0.9", "a=1,a=2", "训练=1"]
+    "text",
+    [
+        "train=0.8,test=5",
+        "train",
+        "train=0",
+        "train=1.5",
+        "a=0.9,b=0.9",
+        "a=1,a=2",
+        "训练=1",
+        "x" * 41 + "=1",
+        "-=1",
+        "../x=1",
+    ],
 )
 def test_a_wrong_split_is_a_named_error(text: str) -> None:
     with pytest.raises(Invalid):

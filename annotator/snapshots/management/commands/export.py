@@ -22,4 +22,8 @@ class Command(JsonCommand):
         snapshot = queries.find_snapshot(None, options["snapshot"])
         if snapshot is None:
             raise CommandError(f"There is no snapshot “{options['snapshot']}”.", returncode=2)
-        return exports.export(snapshot, options["format"], options["out"].resolve(), options["media"])
+        out = options["out"].resolve()
+        try:
+            return exports.export(snapshot, options["format"], out, options["media"])
+        except OSError as error:
+            raise CommandError(f"{error.filename or out}: {error.strerror or error}", returncode=2) from error
