@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from annotator.core import audit
 from annotator.core.errors import Conflict, Invalid, NotConfigured
 from annotator.snapshots.models import Snapshot
 from annotator.snapshots.queries import withdrawn_clips
+from training.config import load_config
+from training.errors import UsageError
 
 from . import folders
 from .models import Evaluation, TrainingRun
@@ -60,21 +63,32 @@ def launch(
         raise Invalid(told)
     if withdrawn := withdrawn_clips(snapshot):
         raise Conflict(_("Clips of this snapshot were withdrawn: %s. Freeze a new one.") % ", ".join(withdrawn[:5]))
-    folder = Path(settings.RUNS_ROOT) / name
+    try:
+        load_config(config, as_settings(overrides or {}))
+    except UsageError as error:
+        raise Invalid(str(error)) from error
+    folder = Path(settings.RUNS_ROOT).resolve() / name  # as `discover` names it, wherever a link leads
     with transaction.atomic():
-        if folder.exists() or TrainingRun.objects.filter(folder=str(folder)).exists():
-            raise Conflict(_("A run named “%s” exists already; runs are never overwritten.") % name)
-        run = TrainingRun.objects.create(
-            snapshot=snapshot,
-            snapshot_digest=snapshot.digest,
-            name=name,
-            config=config,
-            overrides=overrides or {},
+        run, created = TrainingRun.objects.get_or_create(
             folder=str(folder),
-            started_by=user,
+            defaults={
+                "snapshot": snapshot,
+                "snapshot_digest": snapshot.digest,
+                "name": name,
+                "config": config,
+                "overrides": overrides or {},
+                "started_by": user,
+            },
         )
+        if not created or folder.exists():
+            raise Conflict(_("A run named “%s” exists already; runs are never overwritten.") % name)
         audit.record(user, "training.start", corpus=snapshot.corpus.slug, target=name, config=config)
     return run
+
+
+def as_settings(overrides: dict[str, Any]) -> list[str]:
+    """Overrides as the words after `--set`: text as it is, other JSON values as YAML reads them, too."""
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in overrides.items()]
 
 
 def cancel(user: Any, run: TrainingRun) -> TrainingRun:

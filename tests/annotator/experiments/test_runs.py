@@ -2,18 +2,23 @@
 
 import fcntl
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
 from annotator.core.errors import Conflict, Invalid
 from annotator.experiments import folders, services
+from annotator.experiments.management.commands.trainer import command
 from annotator.experiments.models import Evaluation, TrainingRun
 from annotator.snapshots.models import Snapshot
 from annotator.snapshots.services import freeze_snapshot
 from tests.support.factories import create_clip, create_corpus, create_member, create_record, create_user
+from training.config import load_config
 from training.runlog import Metrics, write_json
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +107,54 @@ def test_launching_queues_one_run_that_one_trainer_takes(snapshot: Snapshot) -> 
 def test_a_wrong_launch_is_refused(snapshot: Snapshot, config: str, name: str) -> None:
     with pytest.raises(Invalid):
         services.launch(None, snapshot, config, name)
+
+
+def test_overrides_are_checked_at_launch_and_reach_the_command_line_as_json(snapshot: Snapshot) -> None:
+    for wrong in ({"train.epocs": 1}, {"train.epochs": "many"}, {"--init": "x"}, {"data.frames": 0}):
+        with pytest.raises(Invalid, match="config"):
+            services.launch(None, snapshot, "tiny", "wrong", wrong)
+    given = {"train.iters_per_epoch": None, "data.subtitle": False, "train.betas": [0.9, 0.95], "train.lr": "1e-4"}
+    words = command(services.launch(None, snapshot, "tiny", "right", given), Path("media"))
+    settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    config = load_config("tiny", settings)
+    assert (config.train.iters_per_epoch, config.data.subtitle) == (None, False)
+    assert (config.train.betas, config.train.lr) == ([0.9, 0.95], 1e-4)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_launches_of_one_name_at_once_make_one_run(settings, tmp_path: Path) -> None:
+    settings.SNAPSHOT_ROOT = tmp_path / "snapshots"
+    settings.RUNS_ROOT = tmp_path / "runs"
+    corpus = create_corpus()
+    create_record(create_clip(corpus))
+    frozen = freeze_snapshot(None, corpus, "v1")
+    barrier = threading.Barrier(4)
+
+    def launch(_number: int) -> str:
+        barrier.wait()
+        try:
+            services.launch(None, frozen, "tiny", "same")
+        except Conflict:
+            return "conflict"
+        finally:
+            connection.close()
+        return "made"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(launch, range(4))) == ["conflict", "conflict", "conflict", "made"]
+    assert TrainingRun.objects.count() == 1
+
+
+def test_a_launched_run_is_one_row_though_the_runs_folder_is_a_link(
+    snapshot: Snapshot, settings, tmp_path: Path
+) -> None:
+    (tmp_path / "big-disk").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "big-disk")
+    settings.RUNS_ROOT = tmp_path / "linked"
+    run = services.launch(None, snapshot, "tiny", "one")
+    write_run(Path(run.folder), snapshot.digest)
+    services.discover()
+    assert TrainingRun.objects.get().pk == run.pk
 
 
 def test_a_run_whose_trainer_died_is_failed_once(snapshot: Snapshot) -> None:

@@ -63,8 +63,8 @@ def command(run: TrainingRun, media: Path) -> list[str]:
     words = [sys.executable, "-m", "training", "fit", "--config", run.config]
     words += ["--snapshot", str(folder_of(run.snapshot)), "--media", str(media), "--out", run.folder]
     words.append("--no-register")
-    for key, value in run.overrides.items():
-        words += ["--set", f"{key}={value}"]
+    for setting in services.as_settings(run.overrides):
+        words += ["--set", setting]
     return words
 
 
