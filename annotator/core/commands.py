@@ -44,6 +44,8 @@ class JsonCommand(BaseCommand):
             result = self.run(**options)
         except WorkbenchError as error:
             raise CommandError(error.message, returncode=2) from error
+        except UnicodeEncodeError as error:  # typed in a terminal of another encoding; the database cannot look for it
+            raise CommandError(f"Not UTF-8: {ascii(error.object)[:100]}", returncode=2) from error
         except OSError as error:  # a folder that may not be read, no space left; `--traceback` shows where
             raise CommandError(f"{error.filename or type(error).__name__}: {error.strerror or error}") from error
         if as_json:

@@ -313,5 +313,8 @@ def test_what_the_system_refuses_is_one_line(corpus: Corpus, folder: Path) -> No
     with pytest.raises(CommandError, match="too long") as wrong:
         call_command("ingest", corpus.slug, str(folder / ("x" * 300)))
     assert wrong.value.returncode == 2
+    with pytest.raises(CommandError, match="Not UTF-8") as wrong:
+        call_command("ingest", "l\udcc4", str(folder))
+    assert wrong.value.returncode == 2
     with pytest.raises(CommandError, match="too long"):
         call_command("ingest", corpus.slug, str(folder), "--au", str(folder / ("x" * 300)))
