@@ -126,6 +126,66 @@ def test_a_job_that_wrote_without_being_done_is_found(worked: Any) -> None:
     assert [item["promise"] for item in check()[1]["broken"]] == ["once"]
 
 
+def sql(*statements: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for statement in statements:
+            cursor.execute(statement)
+
+
+OFF = "ALTER TABLE {} DISABLE TRIGGER USER"
+REVIEWED = """INSERT INTO checking_review (claim_id, clip_id, reviewer_id, decision, annotation_id, reason, created_at)
+              SELECT claim_id, clip_id, {}, 'accept', id, '', now() FROM checking_annotation"""
+SECOND_CLAIM = """INSERT INTO checking_claim (slot_id, clip_id, corpus_id, user_id, state, lease_end, offered,
+                                              return_reason, skip_reason, created_at, updated_at)
+                  SELECT slot_id, clip_id, corpus_id, {}, 'live', now(), '[]', '', '', now(), now()
+                  FROM checking_claim"""
+ANOTHER = "(SELECT max(id) FROM accounts_user)"
+
+BREAKS: dict[str, list[str]] = {
+    "a slot has one holder at most": ["DROP INDEX claim_one_holder", SECOND_CLAIM.format(ANOTHER)],
+    "a person is on a clip once": [
+        "ALTER TABLE checking_claim DROP CONSTRAINT claim_person_once_per_clip",
+        "DROP INDEX claim_one_holder",
+        SECOND_CLAIM.format("user_id"),
+    ],
+    "a claim, its slot and its clip belong together": [
+        "UPDATE checking_claim SET clip_id = (SELECT max(id) FROM clips_clip)"
+    ],
+    "nobody reviews a clip that they annotated": [REVIEWED.format("user_id")],
+    "nothing is left to do on a withdrawn clip": ["UPDATE clips_clip SET withdrawn_at = now()"],
+    "revisions of an annotation are 1, 2, 3 …": [
+        OFF.format("checking_annotation"),
+        "UPDATE checking_annotation SET revision = 2",
+    ],
+    "every offered clue was judged": ["UPDATE checking_claim SET offered = offered || '[999999]'"],
+    "a submission or decision is recorded once": [REVIEWED.format(ANOTHER)],
+    "a job that is done has its effects, each once": ["""UPDATE prelabels_job SET result = '{"clue_ids": [999999]}'"""],
+    "a finished run has no open jobs": ["UPDATE prelabels_job SET state = 'queued'"],
+    "a record's current revision is its own and its highest; numbers are 1, 2, 3 …": [
+        "UPDATE checking_record SET current_id = NULL"
+    ],
+    "a line is of its record's clip and grade, with all keys": ["UPDATE clips_clip SET name = name || '!'"],
+    "a coarse record comes from a run or an import, a fine one from people or an import": [
+        OFF.format("checking_recordrevision"),
+        "UPDATE checking_recordrevision SET source = 'run' WHERE source = 'submission'",
+    ],
+    "a record's annotation, review and draft are of its clip": [
+        OFF.format("checking_annotation"),
+        "UPDATE checking_annotation SET clip_id = (SELECT max(id) FROM clips_clip)",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_check_finds_what_it_is_for(worked: Any, name: str) -> None:
+    make.create_clip(worked.corpus)
+    make.create_user()
+    assert check()[0] == 0
+    sql(*BREAKS[name])
+    assert name in {item["detail"].split(": ")[0] for item in check()[1]["broken"]}
+
+
 def test_another_room_may_add_its_own_check() -> None:
     invariants.register("frozen", "a test's check", lambda: [("snapshot 1", "its digest changed")])
     try:
