@@ -32,7 +32,7 @@ def gather(job: Job, spec: StepSpec) -> Evidence:
     evidence = Evidence(
         name=clip.name,
         subtitle={"zh": None, "en": None} | dict(clip.subtitles.values_list("language", "text")),
-        clues=clues_before(job) if job.after else [],
+        clues=clues_before(job) if set(spec.needs) > set(spec.inputs) else [],
         media_sha256=clip.media_sha256,
     )
     if "video" in spec.inputs:
@@ -49,14 +49,17 @@ def gather(job: Job, spec: StepSpec) -> Evidence:
 def clues_before(job: Job) -> list[dict[str, Any]]:
     """What the earlier steps of this run said of the clip, in the plan's order, and pre-labels imported for it.
 
-    Not "all current clues": what another run drafted meanwhile must not change what this run writes.
+    Not "all current clues": what another run drafted meanwhile must not change what this run writes. But a step that
+    is run without any before it has only those to work on.
     """
     found: list[dict[str, Any]] = []
     earlier = Job.objects.filter(run_id=job.run_id, clip_id=job.clip_id, step__in=job.after, state="done")
     for result in earlier.order_by("position", "id").values_list("result", flat=True):
         found += (result or {}).get("clues", [])
-    imported = Clue.objects.filter(clip_id=job.clip_id, superseded_at=None, prelabeller__kind="import")
-    for clue in imported.order_by("modality", "aspect", "prelabeller__name", "language"):
+    known = Clue.objects.filter(clip_id=job.clip_id, superseded_at=None)
+    if job.after:
+        known = known.filter(prelabeller__kind="import")
+    for clue in known.order_by("modality", "aspect", "prelabeller__name", "language"):
         found.append(
             {
                 **{key: getattr(clue, key) for key in ("modality", "aspect", "language", "text", "codes", "texts")},

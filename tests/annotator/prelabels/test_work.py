@@ -409,6 +409,15 @@ def test_a_retried_clue_of_a_run_cancelled_meanwhile_starts_nothing(whole_clip: 
     assert not run.jobs.filter(state="queued").exists()
 
 
+def test_a_step_run_alone_works_on_the_clips_current_clues(whole_clip: MakeClip, scripted: Any) -> None:
+    clip = whole_clip(create_corpus())
+    do_all(services.create_run(None, clip.corpus, prelabellers=["au-expression"]))
+    do_all(services.create_run(None, clip.corpus, prelabellers=["coarse-template"]))
+    assert "嘴角" in DescriptionDraft.objects.get(clip=clip).description_zh
+    do_all(services.create_run(None, clip.corpus, prelabellers=["measured-prosody", "coarse-template"]))
+    assert "嘴角" not in DescriptionDraft.objects.latest("pk").description_zh
+
+
 def test_a_withdrawn_clip_is_skipped(whole_clip: MakeClip) -> None:
     clip = whole_clip(create_corpus())
     run = services.create_run(None, clip.corpus, prelabellers=["au_expression"])
