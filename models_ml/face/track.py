@@ -14,6 +14,7 @@ import numpy as np
 #: OpenFace gives a confidence from 0 to 1 and calls a frame a success above about 0.7; a frame that is
 #: marked a success with less than this is a file that contradicts itself, and is not used.
 MIN_CONFIDENCE = 0.5
+MAX_PLACE = 2**31  #: frames or seconds; beyond it a file is corrupt
 AU_COLUMN = re.compile(r"^AU(\d{2})_([rc])$")
 
 
@@ -91,6 +92,9 @@ def read_openface(path_or_text: str | Path) -> AuTrack:
         bad = np.flatnonzero(~np.isfinite(table[column]))
         if len(bad):
             raise AuTrackError(f"{name}: line {body[bad[0]][0]}: column {column} is not a number")
+        bad = np.flatnonzero((table[column] < 0) | (table[column] > MAX_PLACE))
+        if len(bad):
+            raise AuTrackError(f"{name}: line {body[bad[0]][0]}: column {column} is out of range")
 
     n = len(body)
     success = np.nan_to_num(table.get("success", np.ones(n))) == 1

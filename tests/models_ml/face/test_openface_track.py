@@ -64,6 +64,8 @@ def test_a_file_without_success_and_confidence_trusts_every_frame():
         (GOOD + "1, 0, 0.0, 0.98, 1, 0.5\n", "line 2: 6 cells where the header has 9"),
         (GOOD + "1, 0, 0, .9, 1, 1, 1, 1, 0\n2, 0, 0, .9, 1, 1, 坏, 1, 0\n", "line 3: column AU12_r: '坏' is not"),
         (GOOD + "1, 0, , .9, 1, 1, 1, 1, 0\n", "line 2: column timestamp is not a number"),
+        (GOOD + "1e300, 0, 0, .9, 1, 1, 1, 1, 0\n", "line 2: column frame is out of range"),
+        (GOOD + "1, 0, -5, .9, 1, 1, 1, 1, 0\n", "line 2: column timestamp is out of range"),
         ('a,"b\nc', "line 2: "),
         ("PK\x03\x04\n\x00\x01", ""),
     ],
