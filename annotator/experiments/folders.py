@@ -63,7 +63,7 @@ def read_curve(folder: Path) -> dict[str, list[float | None]]:
         rows = runlog.read_metrics(folder / "metrics.jsonl")
     except OSError:
         rows = []
-    rows = rows[:: max(1, len(rows) // CURVE_POINTS)]
+    rows = [*rows[: -1 : max(1, len(rows) // CURVE_POINTS)], *rows[-1:]]  # the last step is always shown
     return {key: [row.get(key) for row in rows] for key in ("step", "loss", "lr")}
 
 

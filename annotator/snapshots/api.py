@@ -147,8 +147,7 @@ class SnapshotFileView(APIView):
         try:
             return ranged_response(request._request, full, content_type=kind, etag=file.sha256)
         except FileNotFoundError as error:
-            lost = _("The file “%s” of this snapshot is lost on the server; restore it from the backup.") % path
-            raise NotFound(lost, code="file-lost") from error
+            raise services.file_lost(path) from error
 
 
 class SnapshotExport(APIView):
@@ -166,6 +165,7 @@ class SnapshotExport(APIView):
                 raise Gone(
                     _("Clips of this snapshot were withdrawn: %s.") % ", ".join(withdrawn[:5]), withdrawn=withdrawn
                 )
+            services.require_files(snapshot)  # an answer that has begun cannot say what is missing
             response = StreamingHttpResponse(_zip(snapshot, name), content_type="application/zip")
             response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
             return response

@@ -184,6 +184,7 @@ def _folder(snapshot: Snapshot, out: Path, media: str) -> tuple[int, int]:
                 _("Restricted clips never leave in an export: %(n)d of this snapshot, “%(first)s” among them.")
                 % {"n": len(closed), "first": closed[0]}
             )
+    services.require_files(snapshot)
     # Made beside `out` and renamed, so that one that fails half-way can be repeated.
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as holder:
         part = Path(holder) / "content"

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from annotator.clips.models import Corpus
 from annotator.core import audit
-from annotator.core.errors import Conflict, Invalid
+from annotator.core.errors import Conflict, Invalid, NotFound
 
 from . import layout, queries, splits
 from .models import Snapshot, SnapshotEntry, SnapshotFile
@@ -40,6 +40,19 @@ def snapshot_root() -> Path:
 
 def folder_of(snapshot: Snapshot) -> Path:
     return snapshot_root() / snapshot.path
+
+
+def require_files(snapshot: Snapshot) -> None:
+    """Raise NotFound, naming the file, when a file of the snapshot is not on the disk."""
+    folder = folder_of(snapshot)
+    for path in snapshot.files.values_list("path", flat=True):
+        if not (folder / path).is_file():
+            raise file_lost(path)
+
+
+def file_lost(path: str) -> NotFound:
+    told = _("The file “%s” of this snapshot is lost on the server; restore it from the backup.") % path
+    return NotFound(told, code="file-lost")
 
 
 def parse_group_by(text: str) -> list[str]:

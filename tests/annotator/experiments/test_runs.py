@@ -90,6 +90,14 @@ def test_the_curve_has_columns_and_survives_a_cut_line(snapshot: Snapshot, tmp_p
     assert folders.read_curve(tmp_path / "nowhere")["step"] == []
 
 
+def test_a_long_curve_is_thinned_but_ends_where_the_run_ends(
+    snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "CURVE_POINTS", 5)
+    curve = folders.read_curve(write_run(tmp_path / "a", snapshot.digest, steps=18))
+    assert curve["step"] == [1, 4, 7, 10, 13, 16, 18]
+
+
 def test_launching_queues_one_run_that_one_trainer_takes(snapshot: Snapshot) -> None:
     manager = create_member(snapshot.corpus, "manager")
     run = services.launch(manager, snapshot, "tiny", "first")

@@ -188,6 +188,17 @@ def test_rest_gives_the_folder_as_a_zip(snapshot: Snapshot) -> None:
     assert archive.read("study-v1/records.jsonl") == (services.folder_of(snapshot) / "records.jsonl").read_bytes()
 
 
+def test_a_lost_file_is_named_by_every_way_out_of_the_folder(snapshot: Snapshot, tmp_path: Path) -> None:
+    (services.folder_of(snapshot) / "splits/all.txt").unlink()
+    client, base = signed_in(snapshot, "manager"), f"/api/v1/snapshots/{snapshot.pk}/"
+    for url in (f"{base}files/splits/all.txt", f"{base}exports/folder/"):
+        answer = client.get(url)
+        assert (answer.status_code, answer.json()["code"]) == (404, "file-lost")
+    with pytest.raises(CommandError, match="splits/all.txt"):
+        call_command("export", "study/v1", "--format", "folder", "--out", str(tmp_path / "copy"))
+    assert not (tmp_path / "copy").exists()
+
+
 def test_media_of_a_restricted_corpus_never_leave(settings, tmp_path: Path) -> None:
     settings.SNAPSHOT_ROOT = tmp_path / "snapshots"
     corpus = create_corpus("closed", licence="restricted")
