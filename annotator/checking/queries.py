@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,10 @@ from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from annotator.clips.access import may, require, roles_on
+from annotator.clips.access import corpora_where, may, require
 from annotator.clips.models import Clip, Corpus, Membership
 from annotator.core.errors import Gone, NotFound
-from annotator.core.permissions import ACTIONS, allowed
+from annotator.core.permissions import ACTIONS
 from annotator.prelabels.models import Clue
 from annotator.prelabels.queries import in_order
 
@@ -248,24 +249,29 @@ def annotations_of(clip: Clip) -> QuerySet[Annotation]:
     return Annotation.objects.filter(clip=clip).select_related("claim").prefetch_related("checks").order_by("id")
 
 
-def progress(corpus: Corpus, user: Any) -> dict[str, Any]:
-    """Slots by kind and state, records by grade, and what there is to do for `user`."""
-    slots: dict[str, dict[str, int]] = {}
-    for row in Slot.objects.filter(corpus_id=corpus.pk).values("kind", "state").annotate(n=Count("id")).order_by():
-        slots.setdefault(row["kind"], {})[row["state"]] = row["n"]
-    graded = Record.objects.filter(corpus_id=corpus.pk, clip__withdrawn_at=None).values("grade").annotate(n=Count("id"))
-    counts = {row["grade"]: row["n"] for row in graded.order_by()}
-    roles = roles_on(user, corpus)
-    mine = Claim.objects.filter(user_id=user.pk, corpus_id=corpus.pk, state__in=["live", "returned"])
-    return {
-        "slots": slots,
-        "records": {grade: counts.get(grade, 0) for grade in ("coarse", "fine")},
-        "mine": {
-            "annotate": allowed(roles, "claim.annotate"),
-            "review": allowed(roles, "claim.review"),
-            **{state: mine.filter(state=state).count() for state in ("live", "returned")},
-        },
+def progress(corpora: Sequence[Corpus], user: Any) -> dict[int, dict[str, Any]]:
+    """Slots by kind and state, records by grade, and what there is to do for `user`, by corpus id: five queries."""
+    keys = [corpus.pk for corpus in corpora]
+    may_annotate = set(corpora_where(user, "claim.annotate").filter(pk__in=keys).values_list("pk", flat=True))
+    may_review = set(corpora_where(user, "claim.review").filter(pk__in=keys).values_list("pk", flat=True))
+    found: dict[int, dict[str, Any]] = {
+        key: {
+            "slots": {},
+            "records": {"coarse": 0, "fine": 0},
+            "mine": {"annotate": key in may_annotate, "review": key in may_review, "live": 0, "returned": 0},
+        }
+        for key in keys
     }
+    slots = Slot.objects.filter(corpus_id__in=keys).values_list("corpus_id", "kind", "state")
+    for key, kind, state, number in slots.annotate(n=Count("id")).order_by():
+        found[key]["slots"].setdefault(kind, {})[state] = number
+    records = Record.objects.filter(corpus_id__in=keys, clip__withdrawn_at=None).values_list("corpus_id", "grade")
+    for key, grade, number in records.annotate(n=Count("id")).order_by():
+        found[key]["records"][grade] = number
+    mine = Claim.objects.filter(user_id=user.pk, corpus_id__in=keys, state__in=["live", "returned"])
+    for key, state, number in mine.values_list("corpus_id", "state").annotate(n=Count("id")).order_by():
+        found[key]["mine"][state] = number
+    return found
 
 
 def may_see_annotations(user: Any, clip: Clip) -> bool:

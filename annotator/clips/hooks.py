@@ -1,6 +1,6 @@
 """Where higher rooms add to what clips show: each appends a function in its apps.py `ready()`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.http import HttpRequest
@@ -10,8 +10,8 @@ from .models import Clip, Corpus
 # (request, clip) -> html-safe string below the player of a clip's page; "" for nothing.
 panels: list[Callable[[HttpRequest, Clip], str]] = []
 
-# (corpus, user) -> {"key": JSON}: joined into GET /corpora/{slug}/progress/ and the corpus' overview.
-progress: list[Callable[[Corpus, Any], dict[str, Any]]] = []
+# (corpora, user) -> {corpus id: {"key": JSON}}: joined into GET /corpora/{slug}/progress/, overview and home page.
+progress: list[Callable[[Sequence[Corpus], Any], dict[int, dict[str, Any]]]] = []
 
 # (corpus, {clip id: [{modality, aspect, language, text, source}]}) -> ids of the clips whose clues changed.
 # Called inside the transaction that stores the manifest's rows; the clues are checked already.

@@ -1,6 +1,7 @@
 """Reads about corpora, clips and uploads."""
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -91,9 +92,15 @@ def progress(corpus: Corpus, user: Any) -> dict[str, Any]:
         without_audio=Count("pk", filter=present & Q(derived="ready", has_audio=False)),
         withdrawn=Count("pk", filter=~present),
     )
-    result: dict[str, Any] = {"slug": corpus.slug, "clips": counts}
+    return {"slug": corpus.slug, "clips": counts, **counted_above([corpus], user)[corpus.pk]}
+
+
+def counted_above(corpora: Sequence[Corpus], user: Any) -> dict[int, dict[str, Any]]:
+    """What the rooms above count on each of the corpora for this person, by corpus id."""
+    result: dict[int, dict[str, Any]] = {corpus.pk: {} for corpus in corpora}
     for hook in hooks.progress:
-        result |= hook(corpus, user)
+        for key, counts in hook(corpora, user).items():
+            result[key] |= counts
     return result
 
 

@@ -14,22 +14,15 @@ from annotator.accounts.services import find_person
 from annotator.core.errors import Forbidden, Invalid, NotFound
 from annotator.core.permissions import ROLES, actions_of
 
-from . import hooks, services
+from . import services
 from .access import corpus_for, roles_on
 from .models import Corpus, Membership
+from .queries import counted_above
 from .templatetags.workbench import my_corpora
 
 
-def _progress(corpus: Corpus, user: Any) -> dict[str, Any]:
-    """What the rooms above count on a corpus, for this person."""
-    counts: dict[str, Any] = {}
-    for count in hooks.progress:
-        counts.update(count(corpus, user))
-    return counts
-
-
 def _figures(progress: dict[str, Any]) -> list[dict[str, Any]]:
-    """The counts of `_progress` as the overview shows them; a room that counts nothing is left out."""
+    """The counts of `counted_above` as the overview shows them; a room that counts nothing is left out."""
     slots = progress.get("slots", {})
     annotate, review = slots.get("annotate", {}), slots.get("review", {})
     records = progress.get("records", {})
@@ -55,16 +48,18 @@ def _figures(progress: dict[str, Any]) -> list[dict[str, Any]]:
 def home(request: HttpRequest) -> HttpResponse:
     """The corpora that I may see, and what there is to do for me on each."""
     roles = {item["slug"]: item["roles"] for item in my_corpora(request)}
-    corpora = Corpus.objects.visible_to(request.user).annotate(
+    visible = Corpus.objects.visible_to(request.user).annotate(
         present=Count("clips", filter=Q(clips__withdrawn_at=None)),
         playable=Count("clips", filter=Q(clips__withdrawn_at=None, clips__derived="ready")),
     )
+    corpora: list[Corpus] = list(visible)
+    counts = counted_above(corpora, request.user)
     cards = [
         {
             "corpus": corpus,
             "roles": sorted(roles.get(corpus.slug, ())),
             "may": set(actions_of(roles.get(corpus.slug, ()))),
-            "progress": _progress(corpus, request.user),
+            "progress": counts[corpus.pk],
         }
         for corpus in corpora
     ]
@@ -88,7 +83,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
     members: dict[str, list[Membership]] = {}
     for membership in corpus.memberships.select_related("user").order_by("user__username", "role"):
         members.setdefault(membership.user.username, []).append(membership)
-    progress = _progress(corpus, request.user)
+    progress = counted_above([corpus], request.user)[corpus.pk]
     context = {
         "corpus": corpus,
         "roles": sorted(roles),

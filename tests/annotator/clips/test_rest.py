@@ -154,7 +154,7 @@ def test_lists_page_and_narrow_with_few_queries(corpus, client, manager, django_
 
 def test_progress_joins_what_higher_rooms_count(corpus, client, manager, monkeypatch) -> None:
     create_clip(corpus)
-    monkeypatch.setattr(hooks, "progress", [lambda corpus, user: {"records": {"fine": 3}}])
+    monkeypatch.setattr(hooks, "progress", [lambda corpora, user: {corpora[0].pk: {"records": {"fine": 3}}}])
     answer = client.get(f"{API}/corpora/{corpus.slug}/progress/").json()
     assert (answer["clips"]["total"], answer["records"]) == (1, {"fine": 3})
 
