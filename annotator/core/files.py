@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import parse_etags
 
 _RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")  # no file has 10^18 bytes
 _CHUNK = 256 * 1024
@@ -53,7 +54,8 @@ def ranged_response(
     }
     if filename:
         headers["Content-Disposition"] = f'attachment; filename="{filename}"'
-    if request.headers.get("If-None-Match") in (quoted, "*"):
+    known = {tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))}
+    if known & {quoted, "*"}:  # compared weakly, as RFC 9110 asks of this header: a proxy may have compressed it
         return HttpResponse(status=304, headers=headers)
     wanted = request.headers.get("Range", "") if request.method == "GET" else ""  # RFC 9110: of GET alone
     if wanted and request.headers.get("If-Range", quoted) != quoted:
