@@ -86,7 +86,8 @@ def give(folder: Path, uid: int, gid: int) -> None:
 
 def require_reachable(command: list[str], uid: int, where: State) -> None:
     """Raise EmbeddedError when that user cannot run this Python or reach the state folder."""
-    for path in (sys.executable, str(REPOSITORY), str(where.root.parent)):
+    # By its real name: a virtual environment's Python is a link to one that may lie in root's home.
+    for path in map(os.path.realpath, (sys.executable, REPOSITORY, where.root.parent)):
         if subprocess.run([*command, "test", "-x", path], check=False).returncode != 0:
             raise EmbeddedError(
                 f"Root is not allowed a user namespace here, and user {uid} cannot reach {path}: move it "
