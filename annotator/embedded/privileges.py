@@ -86,11 +86,11 @@ def give(folder: Path, uid: int, gid: int) -> None:
 
 def require_reachable(command: list[str], uid: int, where: State) -> None:
     """Raise EmbeddedError when that user cannot run this Python or reach the state folder."""
-    # By its real name: a virtual environment's Python is a link to one that may lie in root's home.
-    for path in map(os.path.realpath, (sys.executable, REPOSITORY, where.root.parent)):
+    for path in (sys.executable, str(REPOSITORY), str(where.root.parent)):
         if subprocess.run([*command, "test", "-x", path], check=False).returncode != 0:
+            real = os.path.realpath(path)  # an environment's Python is a link to one that may lie in root's home
             raise EmbeddedError(
-                f"Root is not allowed a user namespace here, and user {uid} cannot reach {path}: move it "
+                f"Root is not allowed a user namespace here, and user {uid} cannot reach {real}: move it "
                 "to a folder that everybody may enter, or start as an ordinary user."
             )
 

@@ -38,7 +38,7 @@ def unreachable_for_stand_in() -> str:
     """This Python, where it lies in a folder that only root may enter (as /root is), else an empty string."""
     for path in (sys.executable, str(REPOSITORY)):
         if subprocess.run([*STAND_IN, "test", "-x", path], check=False).returncode != 0:
-            return path
+            return os.path.realpath(path)
     return ""
 
 
