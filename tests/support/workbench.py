@@ -85,9 +85,14 @@ class Workbench:
             commands[-1].append("--create")
             commands.append(["issue_token", "lead", "--json"])
         script = f"from django.core.management import call_command\nfor c in {commands!r}: call_command(*c)"
+        printed = self.shell(script)
+        self.token = self.token or json.loads(printed.splitlines()[-1])["token"]
+
+    def shell(self, script: str) -> str:
+        """Run Python in `manage.py shell`; what it printed."""
         done = self._run("shell", "--verbosity", "0", "--command", script)
         assert done.returncode == 0, done.stderr
-        self.token = self.token or json.loads(done.stdout.splitlines()[-1])["token"]
+        return done.stdout.strip()
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

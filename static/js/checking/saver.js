@@ -83,6 +83,7 @@ export class Saver {
       clearTimeout(this.timer);
       this.timer = null;
       this.wait = 1;
+      await this.running; // it carries older words
       this.put();
     }
     await this.running;
