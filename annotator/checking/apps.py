@@ -11,7 +11,7 @@ class CheckingConfig(AppConfig):
 
         And add to the rooms below what this one knows: panels, progress, leases, invariants.
         """
-        from django.db.models.signals import post_save
+        from django.db.models.signals import post_save, pre_save
 
         from annotator.clips import hooks, media
         from annotator.clips.models import Corpus
@@ -21,6 +21,7 @@ class CheckingConfig(AppConfig):
         from . import invariants, leases, panels, queries
 
         clips_changed.connect(_open_slots, dispatch_uid="checking.open_slots")
+        pre_save.connect(_note_overlap, sender=Corpus, dispatch_uid="checking.note_overlap")
         post_save.connect(_fit_slots, sender=Corpus, dispatch_uid="checking.fit_slots")
         clip_withdrawn.connect(_close_slots, dispatch_uid="checking.close_slots")
         draft_written.connect(_record_draft, dispatch_uid="checking.record_draft")
@@ -36,11 +37,15 @@ def _open_slots(*, corpus: Any, clip_ids: Any, **_kwargs: Any) -> None:
     services.open_slots(corpus, list(clip_ids))
 
 
+def _note_overlap(*, sender: Any, instance: Any, **_kwargs: Any) -> None:
+    instance.overlap_before = sender.objects.filter(pk=instance.pk).values_list("overlap", flat=True).first()
+
+
 def _fit_slots(*, instance: Any, created: bool, raw: bool = False, **_kwargs: Any) -> None:
     """A corpus is edited in the admin, where the number of annotations wanted may be changed."""
     from . import services
 
-    if not created and not raw:
+    if not created and not raw and instance.overlap != instance.overlap_before:
         services.fit_slots(instance)
 
 

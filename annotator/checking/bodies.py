@@ -173,7 +173,7 @@ def _clue(
 def _longest(origin: Clue | None) -> int:
     """What was offered may be kept or shortened, however long a pre-labeller or an import wrote it."""
     offered = [] if origin is None else [origin.text, *(origin.texts or {}).values()]
-    return max(MAX_CLUE_TEXT, *(len(text) for text in offered if isinstance(text, str)), 0)
+    return max([MAX_CLUE_TEXT, *(len(text) for text in offered if isinstance(text, str))])
 
 
 def _given(item: dict[str, Any], origin: Clue | None) -> dict[str, Any]:

@@ -67,9 +67,11 @@ def fit_slots(corpus: Corpus) -> list[int]:
     What is claimed or done stays. Returns the ids of the clips that have all their annotations by it, and neither a
     review nor a fine record. Locks every clip of the corpus until the transaction ends: no submission slips between.
     """
-    list(Clip.objects.select_for_update(no_key=True).filter(corpus=corpus).order_by("id").values_list("pk"))
-    open_slots(corpus)
     slots, clips = Slot._meta.db_table, Clip._meta.db_table
+    lock = f"SELECT count(*) FROM (SELECT 1 FROM {clips} WHERE corpus_id = %s ORDER BY id FOR NO KEY UPDATE) locked"  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(lock, [corpus.pk])  # counted there: a corpus may have more clips than a list should hold
+    open_slots(corpus)
     fit = f"""
         WITH ranked AS (
           SELECT slot.id, COALESCE(NULLIF(clip.overlap, 0), %s) AS wanted, row_number() OVER (

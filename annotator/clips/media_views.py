@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
 from annotator.accounts.authentication import TokenAuthentication
-from annotator.core.errors import WorkbenchError, problem, problem_response
+from annotator.core.errors import WorkbenchError, problem_document, problem_response
 from annotator.core.files import ranged_response
 
 from . import media
-
-PROBLEM = "application/problem+json"
 
 
 @require_safe
@@ -23,9 +21,9 @@ def media_file(request: HttpRequest, token: str, kind: str) -> HttpResponseBase:
     try:
         user = _user(request)
         if user is None:
-            body = problem(401, "not-authenticated", _("Sign in, or send a token."))
-            realm = {"WWW-Authenticate": 'Bearer realm="workbench"'}
-            return JsonResponse(body, status=401, headers=realm, content_type=PROBLEM)
+            refusal = problem_document(401, "not-authenticated", _("Sign in, or send a token."))
+            refusal["WWW-Authenticate"] = 'Bearer realm="workbench"'
+            return refusal
         made = media.open_signed(token, kind, user)
         response = ranged_response(
             request, media.local_file(made), content_type=media.CONTENT_TYPES[kind], etag=made.sha256
@@ -33,7 +31,7 @@ def media_file(request: HttpRequest, token: str, kind: str) -> HttpResponseBase:
     except WorkbenchError as error:
         return problem_response(error)
     except FileNotFoundError as error:
-        return JsonResponse(problem(404, "media-lost", str(error.strerror)), status=404, content_type=PROBLEM)
+        return problem_document(404, "media-lost", str(error.strerror))
     # Asked again each time (304 where nothing changed), so that a withdrawal or a lost right holds at once.
     response["Cache-Control"] = "private, no-cache"
     return response

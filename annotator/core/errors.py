@@ -94,12 +94,12 @@ def problem(status: int, code: str, detail: str, **extra: Any) -> dict[str, Any]
     }
 
 
+def problem_document(status: int, code: str, detail: str, **extra: Any) -> JsonResponse:
+    return JsonResponse(problem(status, code, detail, **extra), status=status, content_type="application/problem+json")
+
+
 def problem_response(error: WorkbenchError) -> JsonResponse:
-    return JsonResponse(
-        problem(error.status, error.code, error.message, **error.extra),
-        status=error.status,
-        content_type="application/problem+json",
-    )
+    return problem_document(error.status, error.code, error.message, **error.extra)
 
 
 def problem_handler(exc: Exception, context: dict[str, Any]) -> Response | None:

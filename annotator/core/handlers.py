@@ -1,38 +1,31 @@
 """Django's own 400, 403, 404 and 500: problem documents for clients of the API, pages for people."""
 
-from typing import Any
-
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views import defaults
 
-from .errors import problem
+from .errors import problem_document
 
 
 def _for_clients(request: HttpRequest) -> bool:
     return request.path_info.startswith("/api/v1/") or "application/json" in request.META.get("HTTP_ACCEPT", "")
 
 
-def _document(status: int, code: str, detail: str, **extra: Any) -> HttpResponse:
-    body = problem(status, code, detail, **extra)
-    return JsonResponse(body, status=status, content_type="application/problem+json")
-
-
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _for_clients(request):
-        return _document(400, "bad-request", _("The request could not be understood."))
+        return problem_document(400, "bad-request", _("The request could not be understood."))
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _for_clients(request):
-        return _document(403, "forbidden", _("You may not do this."))
+        return problem_document(403, "forbidden", _("You may not do this."))
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _for_clients(request):
-        return _document(404, "not-found", _("There is no such address."))
+        return problem_document(404, "not-found", _("There is no such address."))
     return defaults.page_not_found(request, exception)
 
 
@@ -40,5 +33,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """The request's number leads to the traceback in the log; the answer tells nothing else."""
     if _for_clients(request):
         text = _("Something broke on our side; the error is in the server's log.")
-        return _document(500, "server-error", text, request=getattr(request, "request_id", None))
+        return problem_document(500, "server-error", text, request=getattr(request, "request_id", None))
     return defaults.server_error(request)

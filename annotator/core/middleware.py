@@ -49,9 +49,9 @@ class ErrorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        # PostgreSQL keeps no NUL, and no address of ours has one: said once, here, for every view and parameter.
         if "\x00" in (request.session.session_key or ""):  # a forged cookie is no session
             request.session = type(request.session)()
+        # PostgreSQL keeps no NUL, and no address of ours has one: said once, here, for every view and parameter.
         if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("NUL in the address")
         response = self.get_response(request)

@@ -3,9 +3,9 @@
 Each format names what it cannot hold in `lost`. CSV is research CSV: UTF-8, LF, byte-exact, never escaped.
 """
 
+import csv
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,6 @@ from . import queries, services
 from .models import Snapshot
 
 Body = dict[str, Any]
-_QUOTED = re.compile(r'[",\r\n]')
 
 
 def without_rejected(body: Body) -> Body:
@@ -30,10 +29,11 @@ def without_rejected(body: Body) -> Body:
 
 
 def _rows(header: list[str], rows: Iterable[list[Any]]) -> Iterator[bytes]:
-    lines = [_row(header)]
+    writer = csv.writer(_Line(), lineterminator="\r\n")
+    lines = [writer.writerow(header)]
     size = 0
     for row in rows:
-        lines.append(_row(row))
+        lines.append(writer.writerow(row))
         size += len(lines[-1])
         if size > 64 * 1024:
             yield "".join(lines).encode()
@@ -41,11 +41,15 @@ def _rows(header: list[str], rows: Iterable[list[Any]]) -> Iterator[bytes]:
     yield "".join(lines).encode()
 
 
-def _row(fields: Iterable[Any]) -> str:
-    """RFC 4180 but for the line's end, LF. The csv module of Python 3.11 leaves a bare CR unquoted, at which readers
-    break the row."""
-    texts = ["" if field is None else str(field) for field in fields]
-    return ",".join('"' + t.replace('"', '""') + '"' if _QUOTED.search(t) else t for t in texts) + "\n"
+class _Line:
+    """What `csv.writer` writes to: `writerow` returns the line, ended by LF.
+
+    The writer itself ends lines by CR LF: that of Python 3.11 quotes a bare CR, at which readers break the row, only
+    where CR ends its lines.
+    """
+
+    def write(self, line: str) -> str:
+        return line.removesuffix("\r\n") + "\n"
 
 
 def _dump(value: Any) -> str:

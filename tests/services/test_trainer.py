@@ -1,8 +1,12 @@
 """The trainer runs a queued launch for real: a snapshot's media, `training fit`, a loss curve, an evaluation."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from django.core.management import call_command
 
 from annotator.clips.models import Clip
 from annotator.experiments import folders, services
+from annotator.experiments.management.commands.trainer import command
 from annotator.experiments.models import TrainingRun
 from annotator.snapshots import exports
 from annotator.snapshots.services import folder_of, freeze_snapshot
@@ -62,3 +67,30 @@ def test_a_run_that_cannot_train_is_failed_with_the_reason(study) -> None:
     assert "exit 2" in run.reason
     assert TrainingRun.objects.filter(state="running").count() == 0
     assert folder_of(study).is_dir()
+
+
+def test_a_trainer_that_is_stopped_says_so_and_the_run_can_go_on(study) -> None:
+    steps = {"train.epochs": 1, "train.iters_per_epoch": 120, "train.warmup_steps": 1}
+    run = services.launch(None, study, "tiny", "stopped", steps)
+    before = signal.getsignal(signal.SIGTERM)
+    stop = threading.Thread(target=terminate_once_training, args=(Path(run.folder),))
+    stop.start()
+    call_command("trainer")  # until it is stopped
+    stop.join()
+    run.refresh_from_db()
+    assert (run.state, "was stopped" in run.reason) == ("failed", True)
+    assert signal.getsignal(signal.SIGTERM) is before
+    state = json.loads((Path(run.folder) / "run.json").read_text())
+    assert state["state"] == "stopped"
+    again = [*command(run, services.link_media(run)), "--resume"]
+    ended = subprocess.run(again, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1])["steps"] == 120
+
+
+def terminate_once_training(folder: Path) -> None:
+    """SIGTERM to this process, as the system sends it, when the first steps are logged (or it takes far too long)."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not folders.read_curve(folder)["step"]:
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)

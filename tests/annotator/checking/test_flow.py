@@ -165,6 +165,14 @@ def test_a_run_between_annotation_and_review_changes_nothing_that_is_reviewed() 
     assert json.loads(Record.objects.get().current.line)["label"] == "angry"
 
 
+def test_a_corpus_that_is_renamed_keeps_its_clips_unlocked(django_assert_num_queries) -> None:
+    corpus = make.create_corpus(overlap=2)
+    make.create_clip(corpus)
+    corpus.name = "另一个名字"
+    with django_assert_num_queries(2):  # the overlap before, the row
+        corpus.save()
+
+
 def test_more_annotations_wanted_open_slots_and_the_review_again() -> None:
     corpus = make.create_corpus()
     done, fresh = make.create_clip(corpus), make.create_clip(corpus)
