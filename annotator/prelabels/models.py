@@ -16,7 +16,8 @@ class PreLabeller(models.Model):
 
     export_class = "public"
 
-    KINDS = [(k, k) for k in ("measurement", "template", "server", "checkpoint", "import")]
+    # server: behind an OpenAI-compatible server (a served adapter too); local: transformers in a gpu worker.
+    KINDS = [(k, k) for k in ("measurement", "template", "server", "local", "checkpoint", "import")]
 
     name = models.CharField(max_length=120, unique=True)
     kind = models.CharField(max_length=12, choices=KINDS)
@@ -26,11 +27,33 @@ class PreLabeller(models.Model):
     base_url = models.CharField(max_length=500, blank=True)
     api_key_env = models.CharField(max_length=80, blank=True, help_text="Name of an environment variable.")
     trust = models.CharField(max_length=10, choices=[("inside", "inside"), ("outside", "outside")], default="outside")
-    parameters = models.JSONField(default=dict, blank=True)
+    concurrency = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests at a time, over all workers together. Empty: no limit."
+    )
+    rate_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests a minute, over all workers together. Empty: no limit."
+    )
+    price_in = models.FloatField(null=True, blank=True, help_text="Money per million prompt tokens.")
+    price_out = models.FloatField(null=True, blank=True, help_text="Money per million completion tokens.")
+    gpus = models.FloatField(default=0.0, help_text="GPUs that one request keeps busy; for the budget of GPU seconds.")
+    parameters = models.JSONField(
+        default=dict, blank=True, help_text="Options of the model, such as device, dtype, timeout_s, video."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=(Q(concurrency=None) | Q(concurrency__gte=1))
+                & (Q(rate_per_minute=None) | Q(rate_per_minute__gte=1)),
+                name="prelabeller_limits_allow_something",
+            ),
+            models.CheckConstraint(
+                condition=(Q(price_in=None) | Q(price_in__gte=0)) & (Q(price_out=None) | Q(price_out__gte=0)),
+                name="prelabeller_prices_not_negative",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -43,7 +66,11 @@ class Pipeline(models.Model):
 
     name = models.CharField(max_length=80)
     version = models.PositiveIntegerField()
-    definition = models.JSONField()
+    definition = models.JSONField(help_text="The steps as they are run, prompts with their hashes.")
+    declaration = models.JSONField(
+        null=True, blank=True, help_text="What somebody wrote: a list of steps; null for the pipelines of the library."
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     sha256 = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -63,13 +90,24 @@ class Run(models.Model):
 
     export_class = "internal"
 
-    STATES = [(s, s) for s in ("queued", "running", "done", "failed", "cancelled")]
+    STATES = [(s, s) for s in ("queued", "running", "paused", "done", "failed", "cancelled")]
 
     corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="runs")
     pipeline = models.ForeignKey(Pipeline, on_delete=models.PROTECT, related_name="runs")
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
     state = models.CharField(max_length=10, choices=STATES, default="queued")
+    reason = models.CharField(max_length=1000, blank=True, help_text="Why it is paused.")
     parameters = models.JSONField(default=dict)
+    selection = models.JSONField(default=dict, help_text="Which clips: a filter; {} for all, {named: n} for RunClip.")
+    budget = models.JSONField(default=dict, help_text="Limits: tokens, money, gpu_seconds; a missing one is none.")
+    repeat = models.PositiveSmallIntegerField(
+        default=0, help_text="Which repetition: answers are taken from the cache of the same repetition only."
+    )
+    clips = models.PositiveIntegerField(null=True, blank=True, help_text="Clips chosen, counted when it was started.")
+    # Jobs are made clip by clip, in chunks; the cursor says how far, so that a killed maker goes on where it was.
+    cursor_priority = models.IntegerField(null=True, blank=True)
+    cursor_clip = models.BigIntegerField(null=True, blank=True)
+    planned_at = models.DateTimeField(null=True, blank=True, help_text="When all its jobs were there.")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -77,13 +115,61 @@ class Run(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(state__in=["queued", "running", "done", "failed", "cancelled"]),
+                condition=Q(state__in=["queued", "running", "paused", "done", "failed", "cancelled"]),
                 name="run_state_known",
             ),
+            models.CheckConstraint(condition=~Q(state="paused") | ~Q(reason=""), name="run_pause_has_reason"),
         ]
+        indexes = [models.Index(fields=["id"], name="run_open", condition=Q(finished_at=None))]
 
     def __str__(self) -> str:
         return f"run {self.pk}: {self.pipeline}"
+
+
+class RunClip(models.Model):
+    """One of the clips that a run was given by name."""
+
+    export_class = "internal"
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="chosen", db_index=False)
+    clip = models.ForeignKey(Clip, on_delete=models.CASCADE)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "clip"], name="run_clip_once")]
+
+    def __str__(self) -> str:
+        return f"clip {self.clip_id} of run {self.run_id}"
+
+
+class RunTally(models.Model):
+    """Changes to the numbers of a run's jobs, written by a trigger on the table of jobs; their sum is the truth.
+
+    Rows are only added and, by `tallies.compact`, summed up: workers that finish at once never wait for each other.
+    """
+
+    export_class = "internal"
+
+    # Without a constraint: the trigger also writes while a run and its jobs are being deleted.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tallies", db_index=False, db_constraint=False)
+    step = models.CharField(max_length=40)
+    state = models.CharField(max_length=10)
+    error_code = models.CharField(max_length=40, blank=True)
+    n = models.BigIntegerField()
+    calls = models.BigIntegerField(default=0)
+    losses = models.BigIntegerField(default=0)
+    cached = models.BigIntegerField(default=0)
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    seconds = models.FloatField(default=0.0)
+    gpu_seconds = models.FloatField(default=0.0)
+    cost = models.FloatField(default=0.0)
+
+    class Meta:
+        verbose_name_plural = "run tallies"
+        indexes = [models.Index(fields=["run"], name="tally_run")]
+
+    def __str__(self) -> str:
+        return f"{self.n:+d} {self.state} of {self.step}"
 
 
 class Job(models.Model):
@@ -103,6 +189,8 @@ class Job(models.Model):
     )
     queue = models.CharField(max_length=8, default="cpu")
     state = models.CharField(max_length=10, choices=STATES, default="queued")
+    ready = models.BooleanField(default=False, help_text="Nothing that it comes after is open; kept by a trigger.")
+    not_before = models.DateTimeField(null=True, blank=True, help_text="Put off until then, by a server that is busy.")
     reason = models.CharField(max_length=1000, blank=True, help_text="Why it failed or was skipped.")
     error_code = models.CharField(max_length=40, blank=True)
     attempts = models.PositiveIntegerField(default=0, help_text="Times that a worker took it.")
@@ -114,6 +202,12 @@ class Job(models.Model):
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(default=0.0, help_text="Of work, in the attempt that counted.")
+    gpu_seconds = models.FloatField(default=0.0)
+    cost = models.FloatField(default=0.0, help_text="Money, by the prices of the pre-labeller when it was called.")
+    cached = models.BooleanField(default=False, help_text="Answered from the cache: nothing was paid.")
+    exchange = models.JSONField(
+        null=True, blank=True, help_text="Of a failed call: request (media as hashes), response, status."
+    )
     lease_end = models.DateTimeField(null=True, blank=True)
     dispatched_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -141,6 +235,8 @@ class Job(models.Model):
             models.Index(fields=["run", "finished_at"], name="job_rate"),
             models.Index(fields=["run", "clip"], name="job_open", condition=Q(state__in=["queued", "running"])),
             models.Index(F("queue"), F("dispatched_at"), F("id"), name="job_send", condition=Q(state="queued")),
+            models.Index(fields=["run", "queue", "id"], name="job_ready", condition=Q(state="queued", ready=True)),
+            models.Index(fields=["run", "-finished_at"], name="job_failed", condition=Q(state="failed")),
             models.Index(fields=["lease_end"], name="job_leases", condition=Q(state="running")),
         ]
 
@@ -169,6 +265,9 @@ class Clue(models.Model):
     span_start = models.FloatField(null=True, blank=True, help_text="Seconds.")
     span_end = models.FloatField(null=True, blank=True, help_text="Seconds.")
     provenance = models.JSONField(default=dict)
+    # Verdicts of the evidence gate, as models_ml.gate.judge gives them; null: not judged yet.
+    gate = models.JSONField(null=True, blank=True)
+    gate_version = models.CharField(max_length=20, blank=True)
     content_sha256 = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
     superseded_at = models.DateTimeField(null=True, blank=True)
@@ -217,6 +316,7 @@ class DescriptionDraft(models.Model):
     ov_zh = models.JSONField(default=list)
     ov_en = models.JSONField(default=list)
     provenance = models.JSONField(default=dict)
+    dropped = models.CharField(max_length=1000, blank=True, help_text="Why it was left out by thinning; empty: kept.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -244,3 +344,21 @@ class ProsodyMeasures(models.Model):
 
     def __str__(self) -> str:
         return f"prosody of clip {self.clip_id}"
+
+
+class CachedAnswer(models.Model):
+    """A model's answer under the hash of the whole request (media included), the model's address and the repetition.
+
+    Rows go with the media that they speak of when a clip is withdrawn.
+    """
+
+    export_class = "internal"
+
+    key = models.CharField(max_length=64, primary_key=True)
+    model = models.CharField(max_length=200)
+    media_sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    answer = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"answer of {self.model}"

@@ -118,10 +118,10 @@ def _known_names(corpus: Corpus, clip_names: Iterable[str] | None) -> list[str] 
 def _create_jobs(run: Run, steps: list[dict[str, Any]], names: list[str] | None) -> int:
     """All jobs in one statement, clip by clip, so that the first clips are finished first; their number."""
     query = sql.SQL(
-        "INSERT INTO {job} (run_id, clip_id, step, position, after, queue, state, reason, error_code, attempts,"
-        " losses, calls, prompt_tokens, completion_tokens, seconds, provenance)"
+        "INSERT INTO {job} (run_id, clip_id, step, position, after, queue, ready, state, reason, error_code, attempts,"
+        " losses, calls, prompt_tokens, completion_tokens, seconds, gpu_seconds, cost, cached, provenance)"
         " SELECT %(run)s, clip.id, step.key, step.position, string_to_array(step.after, ','), step.queue,"
-        " 'queued', '', '', 0, 0, 0, 0, 0, 0, '{{}}'::jsonb"
+        " step.after = '', 'queued', '', '', 0, 0, 0, 0, 0, 0, 0, 0, false, '{{}}'::jsonb"
         " FROM {clip} clip CROSS JOIN unnest(%(keys)s::text[], %(positions)s::int[], %(afters)s::text[],"
         " %(queues)s::text[]) AS step(key, position, after, queue)"
         " WHERE clip.corpus_id = %(corpus)s AND clip.withdrawn_at IS NULL"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,11 @@ class Evidence:
     ``clues`` holds what earlier steps (or a person) stated: dicts with ``modality, aspect, language, text`` and,
     where they are kept, ``codes`` and ``texts`` (the same clue rendered in zh and en). Rejected clues do not belong
     here. ``baseline`` is ``models_ml.voice.baseline`` of the speaker's other clips, when the speaker is known.
+
+    ``person``: who is meant where several people are seen: ``{"track": n, "place": {"zh": str, "en": str}, "span":
+    [t0, t1], "boxes": [[t, x, y, w, h], …]}`` (shares of the picture's width and height); None: nobody chose.
+    ``draft``: the description that an earlier step of the same run wrote: ``{"description": {zh, en}, "ov_labels":
+    {zh, en} | None}``.
     """
 
     name: str
@@ -35,6 +40,8 @@ class Evidence:
     clues: list[dict[str, Any]] = field(default_factory=list)
     baseline: dict[str, Any] | None = None
     media_sha256: str | None = None
+    person: dict[str, Any] | None = None
+    draft: dict[str, Any] | None = None
 
 
 @dataclass
@@ -47,6 +54,10 @@ class StepResult:
     str|None}``, ``ov_labels`` ``{"zh": […], "en": […]}``; None = not produced. ``provenance``:
     ``{prelabeller, model|None, prompt:{file, version, sha256}|None, parameters, media_sha256, prompt_tokens,
     completion_tokens, calls, seconds}``.
+
+    ``filtered``: why the rest of the pipeline leaves this clip out (no strong expression, contradictory clues); None:
+    it goes on. ``track``: ``{"csv": text of an OpenFace CSV, "producer": name and version}``. ``faces``: the people
+    seen, one dict each as ``models_ml.face.people`` gives them.
     """
 
     state: Literal["done", "skipped"]
@@ -55,6 +66,21 @@ class StepResult:
     description: dict[str, str | None] | None = None
     ov_labels: dict[str, list[str]] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    filtered: str | None = None
+    track: dict[str, Any] | None = None
+    faces: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of a step that a pipeline may change: its default, what is allowed (``choices``, or a number between
+    ``least`` and ``most``) and one line of help. The value reaches the step as a keyword argument of the same name."""
+
+    default: Any
+    help: str
+    choices: tuple[Any, ...] | None = None
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +90,21 @@ class StepSpec:
     ``needs`` mixes two kinds of words. ``audio``, ``video``, ``au``, ``subtitle`` are inputs of the clip:
     where one is missing the step is skipped. The others name steps: within one pipeline this step starts when
     those of them that are part of the pipeline have ended, in whatever way.
+
+    ``produces``: ``clue`` and ``description`` are stored for people; ``filter`` decides whether the clip goes on;
+    ``au_track`` and ``faces`` are files and tracks of the clip. ``queue``: ``media`` decodes or runs a program,
+    ``cpu`` computes for milliseconds, ``llm`` waits for a server, ``gpu`` has a model in the worker.
     """
 
     name: str
     fn: Callable[..., StepResult]
     needs: tuple[str, ...]
     endpoint: Literal["LLM", "PRELABEL"] | None
-    produces: Literal["clue", "description"]
-    queue: Literal["cpu", "llm"]
+    produces: Literal["clue", "description", "filter", "au_track", "faces"]
+    queue: Literal["media", "cpu", "gpu", "llm"]
     version: str = "1"
+    modality: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:
