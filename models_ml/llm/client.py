@@ -6,12 +6,14 @@ import hashlib
 import json
 import random
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from models_ml.llm.endpoint import Endpoint
 from models_ml.llm.errors import ModelFailure, excerpt
+from models_ml.llm.traffic import current, last
 from models_ml.llm.wire import Answer, read_answer
 
 MAX_WAIT_S = 60.0  # a server that asks for a longer pause is treated as down; the job is retried later
@@ -31,6 +33,9 @@ class Completion:
     calls: int
     parameters: dict[str, Any] = field(default_factory=dict)
     request_sha256: str = ""
+    cached: bool = False
+    cost: float = 0.0
+    gpu_seconds: float = 0.0
 
 
 def complete(
@@ -70,8 +75,11 @@ def complete(
     if endpoint.stream:
         request |= {"stream": True, "stream_options": {"include_usage": True}}
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    traffic = current.get()
     started = time.monotonic()
-    answer, calls = _ask_with_retries(endpoint, request, headers, max_tokens)
+    with traffic.admit(endpoint) if traffic else nullcontext():
+        answer, calls = _ask_with_retries(endpoint, request, headers, max_tokens)
+    last.set((endpoint, request, answer.text))
     _reject_unfinished(answer, calls)
     return Completion(
         text=answer.text,

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from typing import Any
+
 EXCERPT = 160
+
+
+@dataclass
+class Spent:
+    """What the calls of one piece of work have cost so far, whatever became of their answers. ``seconds`` is time in
+    calls, ``cost`` money by the endpoint's prices, ``calls`` HTTP attempts."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    cost: float = 0.0
+
+    def add(self, other: Spent) -> None:
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 class NotConfigured(Exception):
@@ -14,7 +34,9 @@ class ModelFailure(Exception):
 
     ``code``: ``timeout``, ``refused_connection``, ``http_<status>``, ``empty``, ``truncated``, ``refusal``,
     ``bad_json``, ``wrong_language`` or ``not_text``. ``detail`` is a sentence with a short excerpt of what
-    came. ``calls`` counts the HTTP attempts made, for they may have been paid.
+    came. ``calls`` counts the HTTP attempts made, for they may have been paid. ``exchange`` is ``{"request",
+    "response", "status"}`` of the call, media as hashes, without key or headers. ``spent`` is set where a traffic is
+    in use: all that the work has cost, this failure included.
     """
 
     def __init__(self, code: str, detail: str, calls: int = 0) -> None:
@@ -23,14 +45,33 @@ class ModelFailure(Exception):
         self.detail = detail
         self.calls = calls
         self.retry_after: str | None = None  # the header of the same name, where the server sent one
+        self.exchange: dict[str, Any] | None = None
+        self.spent: Spent | None = None
 
-    def __reduce__(self) -> tuple[type[ModelFailure], tuple[str, str, int]]:
-        return type(self), (self.code, self.detail, self.calls)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.code, self.detail, self.calls), self.__dict__
 
     @property
     def transient(self) -> bool:
         """Whether the same question may succeed later without anybody changing anything."""
         return self.code in {"timeout", "refused_connection", "http_429"} or self.code.startswith("http_5")
+
+
+class Deferred(Exception):
+    """Not now: the same work may be tried again after ``seconds``. Nothing failed for good, nothing is to be stored
+    but what was ``spent`` on the way.
+
+    The server is busy, paused, over its rate, or down; ``reason`` says which, in a sentence.
+    """
+
+    def __init__(self, seconds: float, reason: str, spent: Spent | None = None) -> None:
+        super().__init__(f"not before {seconds:.1f} s: {reason}")
+        self.seconds = seconds
+        self.reason = reason
+        self.spent = spent or Spent()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.seconds, self.reason, self.spent)
 
 
 def excerpt(text: str) -> str:
