@@ -31,13 +31,16 @@ _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*")
 _MARKUP = re.compile(r"^\s*<(?:!doctype\b|!--|\?xml\b|[a-z][a-z0-9]*(?:\s[^<>]*)?/?>)", re.IGNORECASE)
 
 
-def clean(text: str) -> str:
-    """Strip reasoning blocks, code fences and the few-shot marker (``Output:``, ``输出：``) some models repeat."""
+def bare(text: str) -> str:
+    """Strip reasoning blocks and a code fence around the whole answer."""
     text = _THINKING.sub("", text).strip()
     fenced = _FENCE.match(text)
-    if fenced:
-        text = fenced.group(1).strip()
-    return _LEAD.sub("", text, count=1).strip()
+    return fenced.group(1).strip() if fenced else text
+
+
+def clean(text: str) -> str:
+    """``bare``, without the few-shot marker (``Output:``, ``输出：``) some models repeat."""
+    return _LEAD.sub("", bare(text), count=1).strip()
 
 
 def is_refusal(text: str) -> bool:

@@ -1,9 +1,10 @@
 """Versioned prompts: one file per step and language, ``<step>.<language>.md``.
 
 A file has a YAML header (``step, version, language, inputs, source``) and the sections ``## system`` and ``## user``;
-``{{name}}`` is a slot. Subtitles, clues and everything else that comes from outside enters as a delimited data block
-which the system part declares to be material, never an instruction; what looks like our delimiter inside the data is
-neutralised, so no subtitle can close its own block.
+``{{name}}`` is a slot, ``{{=name}}`` one inside a sentence, whose delimiters the prompt writes itself. Subtitles, clues
+and everything else that comes from outside enters as a delimited data block which the system part declares to be
+material, never an instruction; what looks like our delimiter inside the data is neutralised, so no subtitle can close
+its own block.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-_SLOT = re.compile(r"\{\{(\w+)\}\}")
+_SLOT = re.compile(r"\{\{(=?)(\w+)\}\}")
 _SECTION = re.compile(r"^## (system|user)\s*$", re.MULTILINE)
 _DELIMITER = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -48,7 +49,7 @@ class Prompt:
         if missing or unknown:
             raise PromptError(f"{self.file}: missing {sorted(missing)}, unknown {sorted(unknown)}")
         return [
-            {"role": role, "content": _SLOT.sub(lambda slot: data_block(slot[1], values[slot[1]]), text)}
+            {"role": role, "content": _SLOT.sub(lambda slot: _filled(slot, values), text)}
             for role, text in self.sections
         ]
 
@@ -62,6 +63,15 @@ def data_block(name: str, value: str | None) -> str:
     """``<data name="…">…</data>`` with anything inside that could end the block made harmless."""
     text = _CONTROL.sub(" ", value or "").strip()
     return f'<data name="{name}">\n{_DELIMITER.sub("＜", text)}\n</data>'
+
+
+def inline(value: str | None) -> str:
+    """A value inside a sentence, between tags that the prompt writes: no tag of its own can end them."""
+    return _CONTROL.sub(" ", value or "").strip().replace("<", "＜")
+
+
+def _filled(slot: re.Match[str], values: dict[str, str | None]) -> str:
+    return inline(values[slot[2]]) if slot[1] else data_block(slot[2], values[slot[2]])
 
 
 @functools.cache
@@ -87,7 +97,7 @@ def parse(path: Path) -> Prompt:
         raise PromptError(f"{path.name}: header lacks {sorted(absent)}")
     pieces = _SECTION.split(body)[1:]
     sections = tuple((role, text.strip()) for role, text in zip(pieces[::2], pieces[1::2], strict=True))
-    slots = {slot for _, text in sections for slot in _SLOT.findall(text)}
+    slots = {slot for _, text in sections for _, slot in _SLOT.findall(text)}
     if [role for role, _ in sections] != ["system", "user"] or slots != set(header["inputs"]):
         raise PromptError(f"{path.name}: wants one system and one user section using exactly {header['inputs']}")
     if f"{header['step']}.{header['language']}.md" != path.name:
@@ -109,4 +119,4 @@ def available() -> list[Prompt]:
     return [load(*path.name.removesuffix(".md").rsplit(".", 1)) for path in sorted(FOLDER.glob("*.md"))]
 
 
-__all__ = ["FOLDER", "Prompt", "PromptError", "available", "data_block", "load", "parse"]
+__all__ = ["FOLDER", "Prompt", "PromptError", "available", "data_block", "inline", "load", "parse"]

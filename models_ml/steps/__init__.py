@@ -9,36 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from models_ml.steps.labels import parse_ov_labels
+from models_ml.steps.audio import audio_clue
+from models_ml.steps.catalogue import PIPELINES, STEPS, base_name, prompts_of
+from models_ml.steps.fine import fine_generation
+from models_ml.steps.labels import ov_labels, parse_ov_labels
 from models_ml.steps.measured import au_expression, measured_prosody, render_codes
-from models_ml.steps.models import audio_clue, visual_clue
+from models_ml.steps.merge import merge
 from models_ml.steps.template import coarse_template
-from models_ml.steps.text import disambiguate, merge
-from models_ml.steps.types import Evidence, StepResult, StepSpec
-
-_CLUE_STEPS = ("measured_prosody", "au_expression", "visual_clue", "audio_clue")
-
-STEPS: dict[str, StepSpec] = {
-    spec.name: spec
-    for spec in (
-        StepSpec("measured_prosody", measured_prosody, ("audio",), None, "clue", "cpu"),
-        StepSpec("au_expression", au_expression, ("au",), None, "clue", "cpu"),
-        StepSpec("visual_clue", visual_clue, ("video",), "PRELABEL", "clue", "llm"),
-        StepSpec("audio_clue", audio_clue, ("audio",), "PRELABEL", "clue", "llm"),
-        StepSpec("disambiguate", disambiguate, ("subtitle", *_CLUE_STEPS), "LLM", "clue", "llm"),
-        StepSpec("coarse_template", coarse_template, _CLUE_STEPS, None, "description", "cpu"),
-        StepSpec("merge", merge, (*_CLUE_STEPS, "disambiguate"), "LLM", "description", "llm"),
-    )
-}
-
-PIPELINES: dict[str, dict[str, Any]] = {
-    "measured": {"version": "1", "steps": ["measured_prosody", "au_expression", "coarse_template"]},
-    "emer": {
-        "version": "1",
-        "steps": ["measured_prosody", "au_expression", "visual_clue", "audio_clue", "disambiguate", "merge"],
-    },
-    "merr": {"version": "1", "steps": ["au_expression", "visual_clue", "audio_clue", "coarse_template"]},
-}
+from models_ml.steps.text import disambiguate
+from models_ml.steps.translate import translate
+from models_ml.steps.types import Evidence, Option, StepResult, StepSpec
+from models_ml.steps.visual import visual_clue, visual_objective
 
 
 def run_step(
@@ -58,16 +39,23 @@ __all__ = [
     "PIPELINES",
     "STEPS",
     "Evidence",
+    "Option",
     "StepResult",
     "StepSpec",
     "au_expression",
     "audio_clue",
+    "base_name",
     "coarse_template",
     "disambiguate",
+    "fine_generation",
     "measured_prosody",
     "merge",
+    "ov_labels",
     "parse_ov_labels",
+    "prompts_of",
     "render_codes",
     "run_step",
+    "translate",
     "visual_clue",
+    "visual_objective",
 ]

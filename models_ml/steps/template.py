@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import time
 
+from models_ml.steps import merr
 from models_ml.steps.types import Evidence, StepResult, clue_text, provenance
 
-TEMPLATE_VERSION = "1"
+TEMPLATE_VERSION = "2"
 _ASPECT_ORDER = ("expression", "gesture", "scene", "tone", "prosody", "content", "")
 _SUBTITLE = {"zh": "在文本中，字幕内容：“{}”", "en": "In the text, the subtitle reads: “{}”"}
 _OPENING = {
@@ -24,15 +25,17 @@ _SAID_ALREADY = re.compile(r"^(?:从声音看，|画面中的(?=人物))")
 _STOPS = "。．.;；!！?？…"
 
 
-def coarse_template(ev: Evidence) -> StepResult:
+def coarse_template(ev: Evidence, *, form: str = "emer") -> StepResult:
     """A description in zh and in en from the clues and subtitle at hand; a sentence whose slot is empty is left out.
 
-    A language in which nothing is known stays None; where nothing is known at all the step is skipped. The
-    template concludes nothing, so there are no OV labels.
+    ``form``: ``emer`` lays out what the video, the audio and the text hold; ``merr`` is Emotion-LLaMA's template. A
+    language in which nothing is known stays None; where nothing is known at all the step is skipped. The template
+    concludes nothing, so there are no OV labels.
     """
     started = time.monotonic()
-    description = {language: _describe(ev, language) for language in ("zh", "en")}
-    parameters = {"version": TEMPLATE_VERSION, "clues": len(ev.clues)}
+    describe = _describe if form == "emer" else merr.describe
+    description = {language: describe(ev, language) for language in ("zh", "en")}
+    parameters = {"version": TEMPLATE_VERSION, "form": form, "clues": len(ev.clues)}
     source = provenance(ev, "coarse-template", time.monotonic() - started, parameters=parameters)
     if not any(description.values()):
         return StepResult("skipped", "neither a clue nor a subtitle to lay out", provenance=source)

@@ -29,7 +29,8 @@ class Evidence:
     ``person``: who is meant where several people are seen: ``{"track": n, "place": {"zh": str, "en": str}, "span":
     [t0, t1], "boxes": [[t, x, y, w, h], …]}`` (shares of the picture's width and height); None: nobody chose.
     ``draft``: the description that an earlier step of the same run wrote: ``{"description": {zh, en}, "ov_labels":
-    {zh, en} | None}``.
+    {zh, en} | None}``. ``muted_path``: the picture of the clip as a video file without sound, where one was made. A
+    clue may name its ``annotator``, where several people checked the clip.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Evidence:
     media_sha256: str | None = None
     person: dict[str, Any] | None = None
     draft: dict[str, Any] | None = None
+    muted_path: Path | str | None = None
 
 
 @dataclass
@@ -53,7 +55,7 @@ class StepResult:
     ``render_codes`` writes the text again in either language. ``description`` is ``{"zh": str|None, "en":
     str|None}``, ``ov_labels`` ``{"zh": […], "en": […]}``; None = not produced. ``provenance``:
     ``{prelabeller, model|None, prompt:{file, version, sha256}|None, parameters, media_sha256, prompt_tokens,
-    completion_tokens, calls, seconds}``.
+    completion_tokens, calls, seconds, cached, cost, gpu_seconds}``.
 
     ``filtered``: why the rest of the pipeline leaves this clip out (no strong expression, contradictory clues); None:
     it goes on. ``track``: ``{"csv": text of an OpenFace CSV, "producer": name and version}``. ``faces``: the people
@@ -93,7 +95,8 @@ class StepSpec:
 
     ``produces``: ``clue`` and ``description`` are stored for people; ``filter`` decides whether the clip goes on;
     ``au_track`` and ``faces`` are files and tracks of the clip. ``queue``: ``media`` decodes or runs a program,
-    ``cpu`` computes for milliseconds, ``llm`` waits for a server, ``gpu`` has a model in the worker.
+    ``cpu`` computes for milliseconds, ``llm`` waits for a server, ``gpu`` has a model in the worker. ``prompts``: the
+    prompts (files without their language) that it may use; ``models_ml.steps.prompts_of`` tells their hashes.
     """
 
     name: str
@@ -105,6 +108,7 @@ class StepSpec:
     version: str = "1"
     modality: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
+    prompts: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -131,6 +135,9 @@ def provenance(ev: Evidence, prelabeller: str, seconds: float, **more: Any) -> d
         "completion_tokens": 0,
         "calls": 0,
         "seconds": round(seconds, 3),
+        "cached": False,
+        "cost": 0.0,
+        "gpu_seconds": 0.0,
     }
     unknown = set(more) - set(base)
     if unknown:

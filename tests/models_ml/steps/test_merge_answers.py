@@ -5,8 +5,8 @@ import json
 import pytest
 
 from models_ml.llm import ModelFailure, NotConfigured
-from models_ml.steps import PIPELINES, STEPS, Evidence, run_step
-from models_ml.steps.text import read_merged
+from models_ml.steps import PIPELINES, STEPS, Evidence, base_name, run_step
+from models_ml.steps.merge import read_merged
 
 GOOD = {
     "description": {"en": "The person smiles, so they are happy.", "zh": "人物面带微笑，因此是高兴的。"},
@@ -49,6 +49,7 @@ def test_anything_less_is_a_named_failure_that_counts_its_calls(answer, code):
 @pytest.mark.parametrize("name", [name for name, spec in STEPS.items() if spec.endpoint])
 def test_without_an_endpoint_a_model_step_says_how_to_configure_one(name, tmp_path):
     ev = Evidence("c", media_path=tmp_path / "c.mp4", subtitle={"zh": "我没事", "en": None})
+    ev.draft = {"description": {"zh": "人物微笑。", "en": None}, "ov_labels": None}
     with pytest.raises(NotConfigured, match=f"{STEPS[name].endpoint}_BASE_URL"):
         run_step(name, ev)
 
@@ -61,13 +62,13 @@ def test_a_clip_of_which_nothing_is_known_is_skipped_with_a_reason_by_every_step
     assert result.clues == []
     assert set(result.provenance) == {
         "prelabeller", "model", "prompt", "parameters", "media_sha256",
-        "prompt_tokens", "completion_tokens", "calls", "seconds",
+        "prompt_tokens", "completion_tokens", "calls", "seconds", "cached", "cost", "gpu_seconds",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(PIPELINES))
 def test_pipelines_run_in_an_order_that_meets_every_need_and_end_in_a_description(name):
-    steps = PIPELINES[name]["steps"]
+    steps = [base_name(step) for step in PIPELINES[name]["steps"]]
     for index, step in enumerate(steps):
         assert set(STEPS[step].after(steps)) <= set(steps[:index])
     assert STEPS[steps[-1]].produces == "description"
