@@ -9,12 +9,15 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models_ml.llm.endpoint import Endpoint
 from models_ml.llm.errors import ModelFailure, excerpt
 from models_ml.llm.traffic import current, last
 from models_ml.llm.wire import Answer, read_answer
+
+if TYPE_CHECKING:
+    from models_ml.mllm.local import LocalModel
 
 MAX_WAIT_S = 60.0  # a server that asks for a longer pause is treated as down; the job is retried later
 FIRST_WAIT_S = 0.5
@@ -39,7 +42,7 @@ class Completion:
 
 
 def complete(
-    endpoint: Endpoint,
+    endpoint: Endpoint | LocalModel,
     messages: list[dict[str, Any]],
     *,
     json_schema: dict[str, Any] | None = None,
@@ -60,6 +63,10 @@ def complete(
     server stopped at max_tokens, or the reader at its bound), ``refusal`` (the server's own refusal or
     content filter), ``not_text``.
     """
+    if not isinstance(endpoint, Endpoint):  # a model inside this process
+        from models_ml.mllm.local import complete_local
+
+        return complete_local(endpoint, messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
     request: dict[str, Any] = {
         "model": endpoint.model,
         "messages": messages,

@@ -1,18 +1,22 @@
-"""Audio/video models behind an OpenAI-compatible server: frames as images, speech as ``input_audio``."""
+"""Audio/video models, behind an OpenAI-compatible server or in this process: frames as images, speech as
+``input_audio``."""
 
 from __future__ import annotations
 
 import base64
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models_ml.llm import Completion, Endpoint, complete
+
+if TYPE_CHECKING:
+    from models_ml.mllm.local import LocalModel
 
 Messages = list[dict[str, Any]]
 
 
 def describe_frames(
-    endpoint: Endpoint,
+    endpoint: Endpoint | LocalModel,
     frames_jpeg: list[bytes],
     prompt: Messages | str,
     *,
@@ -38,7 +42,7 @@ def describe_frames(
 
 
 def describe_audio(
-    endpoint: Endpoint,
+    endpoint: Endpoint | LocalModel,
     wav: bytes,
     prompt: Messages | str,
     *,
