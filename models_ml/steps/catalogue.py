@@ -53,6 +53,7 @@ STEPS: dict[str, StepSpec] = {
                 "labels": Option((), "keep these pseudo-labels only; none named: all"),
                 "neutral_share": Option(0.0, "share of clips without expression that is kept", least=0.0, most=1.0),
                 "seed": Option(0, "seed of that choice"),
+                "rare_first": Option(False, "look for rare emotions (disgust) first", choices=(True, False)),
             },
         ),
         StepSpec(

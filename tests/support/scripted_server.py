@@ -4,10 +4,10 @@ a model.
     python -m tests.support.scripted_server --port 0 --log calls.jsonl [--delay 0.2]
 
 prints its port as the first line and ends with its parent. What it says depends on what it is asked, by the step it
-recognises in the request (``visual``, ``audio``, ``merge``, ``disambiguate``, ``group``, ``chat``) and on the
-clue text it was given, so a test can tell whether the right evidence arrived. Every request is one JSON line
-in the log, written when the request arrives: ``{n, time, path, kind, model, key, stream, behaviour, status,
-text}``.
+recognises in the request (``visual``, ``objective``, ``audio``, ``disambiguate``, ``merge``, ``prose``: a merge in one
+language, ``fine``, ``translate``, ``labels``, ``group``, ``chat``) and on the clue text it was given, so a test can
+tell whether the right evidence arrived. Every request is one JSON line in the log, written when the request arrives:
+``{n, time, path, kind, model, key, stream, behaviour, status, text}``.
 
 The part of the model's name after the last ``:`` (or all of it) makes it misbehave: see BEHAVIOURS.
 """
@@ -57,6 +57,8 @@ FEELINGS = (
 SAID = {
     ("visual", "en"): "The person smiles with raised cheeks, looks into the camera and leans forward.",
     ("visual", "zh"): "画面中的人物面带微笑，脸颊上扬，目光看向镜头，身体微微前倾。",
+    ("objective", "en"): "The person is standing at a kitchen table, one hand on a letter, with a window behind.",
+    ("objective", "zh"): "人物站在厨房的桌边，一只手按着一封信，身后有一扇窗。",
     ("audio", "en"): "The voice is bright and quick, with a rising tone that suggests a cheerful mood.",
     ("audio", "zh"): "说话人声音明亮，语速较快，语调上扬，听起来心情愉快。",
     ("disambiguate", "en"): "Together with the smile and the bright voice, the words express sincere joy.",
@@ -88,13 +90,21 @@ def kind_of(messages: list[dict[str, Any]]) -> str:
     }
     text = text_of(messages)
     if types & {"image_url", "video_url"}:
-        return "visual"
+        return "objective" if "one moment of a video" in text or "某一时刻的画面" in text else "visual"
     if "input_audio" in types:
         return "audio"
+    if '"contradictions"' in text:
+        return "fine"
+    if "<Subtitle>" in text:
+        return "prose"
     if "ov_labels" in text or "summar" in text.lower() or "总结" in text:
         return "merge"
     if '<data name="labels">' in text:
         return "group"
+    if '<data name="description">' in text:
+        return "labels"
+    if '<data name="text">' in text and ("Translate this" in text or "翻译成中文" in text):
+        return "translate"
     return "disambiguate" if '<data name="subtitle">' in text or "字幕" in text else "chat"
 
 
@@ -102,6 +112,9 @@ def given(messages: list[dict[str, Any]]) -> str:
     """The material of a request: the contents of its data blocks, or all of the last turn without such."""
     user = text_of([message for message in messages if message.get("role") == "user"])
     blocks = re.findall(r'<data name="\w+">\s*(.*?)\s*</data>', user, re.DOTALL)
+    blocks += [
+        text for _, text in re.findall(r"<(Visual clues|Audio clues|Subtitle)>\s*(.*?)\s*</\1>", user, re.DOTALL)
+    ]
     return " ".join(block for block in blocks if block) if blocks else user
 
 
@@ -112,8 +125,16 @@ def answer_to(kind: str, messages: list[dict[str, Any]]) -> str:
         return json.dumps(merged(material), ensure_ascii=False)
     if kind == "group":
         return json.dumps([[label] for label in json.loads(material)], ensure_ascii=False)
-    asked_zh = re.search(r"用中文|一到两句中文", text_of(messages)) is not None
-    return SAID[kind, "zh" if asked_zh else "en"]
+    asked_zh = re.search(r"用中文|一到两句中文|成中文|使用中文", text_of(messages)) is not None
+    language = "zh" if asked_zh else "en"
+    if kind == "fine":
+        return json.dumps(fine(messages), ensure_ascii=False)
+    if kind == "labels":
+        return json.dumps(merged(material)["ov_labels"][language], ensure_ascii=False)
+    if kind in ("prose", "translate"):
+        text: str = merged(material)["description"][language]
+        return text
+    return SAID[kind, language]
 
 
 def merged(material: str) -> dict[str, Any]:
@@ -128,6 +149,24 @@ def merged(material: str) -> dict[str, Any]:
             "zh": f"综合视频、音频和文本中的线索，可以推断人物的情绪状态是：{names_zh}。",
         },
         "ov_labels": {"en": [en for en, _ in found], "zh": [zh for _, zh in found]},
+    }
+
+
+def fine(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """A merged answer in the languages that the prompt shows, which finds a contradiction where the visual clues smile
+    and the audio clues do not."""
+    text = text_of([message for message in messages if message.get("role") == "user"])
+    blocks = dict(re.findall(r'<data name="(\w+)">\s*(.*?)\s*</data>', text, re.DOTALL))
+    seen, heard = (merged(blocks.get(name, ""))["ov_labels"]["en"][:1] for name in ("visual", "audio"))
+    against = bool(seen and heard) and seen != heard and "happy" in (seen + heard)
+    found = merged(given(messages))
+    languages = re.findall(r'"(en|zh)": "…"', text)
+    what = f"the face looks {seen[0]} and the voice sounds {heard[0]}" if against else ""
+    return {
+        "contradictions": [{"between": ["visual", "audio"], "what": what}] if against else [],
+        "consistent": not against,
+        "description": {language: found["description"][language] for language in languages},
+        "ov_labels": {language: found["ov_labels"][language] for language in languages},
     }
 
 
@@ -264,10 +303,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _other_language(kind: str, text: str) -> str:
-    if kind == "merge":
+    if kind in ("merge", "fine"):
         value = json.loads(text)
         value["description"] = {"en": value["description"]["zh"], "zh": value["description"]["en"]}
         return json.dumps(value, ensure_ascii=False)
+    if kind == "labels":
+        return json.dumps(["高兴"] if text.isascii() else ["happy"], ensure_ascii=False)
     return SAID["chat", "zh" if text.isascii() else "en"]
 
 
