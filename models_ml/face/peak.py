@@ -6,27 +6,14 @@ AUs of the clip are summed per frame, the highest sum is the peak, and its AUs a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from models_ml.face.track import AuTrack, AuTrackError
+from models_ml.face.labels import pseudo_labels
+from models_ml.face.rows import AuTrackError
+from models_ml.face.track import AuTrack
 from models_ml.face.words import AU_WORDS
-
-#: Prototypes after EMFACS (Friesen & Ekman 1983; table in Ekman, Friesen & Hager, FACS Investigator's
-#: Guide, 2002). The first set of a label is its core: the label is named only when it is complete.
-#: The second holds AUs that support it. `worried` is fear without the wide-open eyes (MER2023's word).
-PROTOTYPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    "happy": (frozenset({"AU06", "AU12"}), frozenset({"AU25"})),
-    "surprise": (frozenset({"AU05", "AU26"}), frozenset({"AU01", "AU02", "AU25"})),
-    "sad": (frozenset({"AU01", "AU04", "AU15"}), frozenset({"AU06", "AU17"})),
-    "angry": (frozenset({"AU04", "AU05", "AU07", "AU23"}), frozenset({"AU10", "AU17", "AU25", "AU26"})),
-    "fear": (frozenset({"AU01", "AU02", "AU04", "AU05", "AU20"}), frozenset({"AU07", "AU25", "AU26"})),
-    "worried": (frozenset({"AU01", "AU04", "AU20"}), frozenset({"AU02", "AU07", "AU25"})),
-    "disgust": (frozenset({"AU09", "AU10"}), frozenset({"AU04", "AU07", "AU15", "AU17"})),
-    "contempt": (frozenset({"AU14"}), frozenset({"AU10", "AU12"})),
-}
 
 
 def peak(track: AuTrack) -> dict[str, Any]:
@@ -62,17 +49,3 @@ def peak(track: AuTrack) -> dict[str, Any]:
         "words": {language: [AU_WORDS[au][language] for au in known] for language in ("zh", "en")},
         "pseudo_labels": pseudo_labels(aus),
     }
-
-
-def pseudo_labels(aus: Iterable[str] | Mapping[str, float | None]) -> list[str]:
-    """Emotion words whose core AUs are all there, best first; [] when no prototype is complete.
-
-    Ordered by the size of the core, then the supporting AUs found, then, with intensities, the core's mean.
-    """
-    strength = dict(aus) if isinstance(aus, Mapping) else dict.fromkeys(aus, 1.0)
-    ranked = []
-    for order, (label, (core, support)) in enumerate(PROTOTYPES.items()):
-        if core <= strength.keys():
-            mean = sum(strength[au] or 0.0 for au in core) / len(core)
-            ranked.append((-len(core), -len(support & strength.keys()), -mean, order, label))
-    return [entry[-1] for entry in sorted(ranked)]

@@ -8,7 +8,7 @@ from typing import Any
 from models_ml.steps.types import Evidence, StepResult, clue, provenance
 
 PROSODY_VERSION = "1"
-AU_VERSION = "1"
+AU_VERSION = "2"
 LANGUAGES = ("zh", "en")
 
 
@@ -40,8 +40,9 @@ def measured_prosody(ev: Evidence) -> StepResult:
 def au_expression(ev: Evidence) -> StepResult:
     """The action units of the emotional peak frame in words: one visual/expression clue.
 
-    Skipped without an AU track and where no action unit occurs. Raises AuTrackError when the track holds no
-    valid frame.
+    Its codes carry the pseudo-labels: `pseudo_labels` of every complete combination, best first, and
+    `pseudo_label` of the best strong one ("neutral" for none). Skipped without an AU track and where no action unit
+    occurs. Raises AuTrackError when the track holds no valid frame.
     """
     from models_ml import face
 
@@ -50,7 +51,9 @@ def au_expression(ev: Evidence) -> StepResult:
     started = time.monotonic()
     found = face.peak(ev.au)
     codes = {"kind": "au"} | {key: found.get(key) for key in ("frame", "timestamp", "aus", "pseudo_labels")}
-    return _measured(ev, "au-expression", "visual", "expression", codes, {"version": AU_VERSION}, started)
+    codes["pseudo_label"] = face.label(found["aus"])["label"]
+    parameters = {"version": AU_VERSION} | ({} if ev.person is None else {"person": ev.person.get("track")})
+    return _measured(ev, "au-expression", "visual", "expression", codes, parameters, started)
 
 
 def spoken_syllables(ev: Evidence) -> int | None:

@@ -133,3 +133,12 @@ def test_a_file_name_with_a_line_break_is_a_file_name(tmp_path):
         [sys.executable, "-m", "models_ml.face", "peak", str(path)], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["frame"] == 1
+
+
+def test_the_published_example_frame_1_beats_frame_7():
+    """Emotion-LLaMA's example: AU05 0.36 + AU26 1.03 in frame 1; in frame 7 AU26 alone has its own maximum."""
+    rows = ["0.36, 1.03", "0.20, 0.80", "0.10, 0.60", "0.05, 0.50", "0.02, 0.40", "0.01, 0.90", "0.00, 1.20"]
+    lines = [f"{i}, {i / 25:.2f}, 0.98, 1, {row}" for i, row in enumerate(rows, 1)]
+    found = peak(read_openface("frame, timestamp, confidence, success, AU05_r, AU26_r\n" + "\n".join(lines) + "\n"))
+    assert (found["frame"], found["aus"]) == (1, {"AU05": 0.36, "AU26": 1.03})
+    assert found["pseudo_labels"] == ["surprise"]

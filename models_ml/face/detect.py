@@ -1,0 +1,121 @@
+"""The child's side of `people.faces`: samples frames of one file, finds faces, prints one JSON object.
+
+Started under limits (models_ml.media.child): the decoder and the detector see a file from outside here only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from models_ml.face.boxes import iou
+from models_ml.media.worker import Refused, frames, open_media, picture_stream, rgb
+
+SIDE = 480  # pixels of the longer side that the detector looks at
+LEAST_FACE = 1 / 12  # of the shorter side
+DOUBLE = 0.3  # overlap from which two finds are one face
+SAME_SCENE = 0.5  # correlation of two pictures' thumbnails
+KEY_FRAMES_FROM_S = 2.0  # samples this far apart are taken from key frames, without decoding all between them
+
+
+def look(path: str, rate: float, most: int) -> list[dict[str, Any]]:
+    """`[{t, cut, faces}]`, boxes in shares of the picture."""
+    cv2.setNumThreads(1)
+    frontal, profile = (_cascade(name) for name in ("haarcascade_frontalface_alt2", "haarcascade_profileface"))
+    found: list[dict[str, Any]] = []
+    before: np.ndarray | None = None
+    with open_media(path) as container:
+        stream = picture_stream(container)
+        if stream is None:
+            raise Refused("no_video")
+        length = container.duration / av.time_base if container.duration else 0.0
+        step = max(1 / rate, length / most)
+        stream.thread_type = "NONE"
+        if step >= KEY_FRAMES_FROM_S:
+            stream.codec_context.skip_frame = "NONKEY"
+        origin, due, index = None, 0.0, 0
+        for frame in frames(container, stream):
+            time = frame.time if frame.time is not None else index / float(stream.average_rate or 25)
+            origin = time if origin is None else origin
+            time, index = time - origin, index + 1
+            if time + 1e-6 < due:
+                continue
+            due = max(due + step, time - step)
+            grey = cv2.cvtColor(rgb(frame, None, SIDE), cv2.COLOR_RGB2GRAY)
+            small = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(float)
+            cut = before is not None and _alike(before, small) < SAME_SCENE
+            before = small
+            found.append({"t": round(float(time), 3), "cut": cut, "faces": _faces(grey, frontal, profile)})
+            if len(found) >= most:
+                break
+    if not found:
+        raise Refused("zero_length", "no frame can be decoded")
+    return found
+
+
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    loaded = cv2.CascadeClassifier(os.path.join(os.path.dirname(cv2.__file__), "data", f"{name}.xml"))
+    if loaded.empty():
+        raise RuntimeError(f"OpenCV has no {name}: opencv-python-headless 4 is needed")
+    return loaded
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of two thumbnails; of flat pictures, whether they are equally bright."""
+    if a.std() < 1 or b.std() < 1:
+        return float(abs(a.mean() - b.mean()) < 16)
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def _faces(grey: np.ndarray, frontal: Any, profile: Any) -> list[list[float]]:
+    """`[x, y, w, h, score]` in shares: frontal finds first, profiles where no frontal one is, the surest first."""
+    height, width = grey.shape
+    mirrored = np.ascontiguousarray(grey[:, ::-1])
+    turned = [[width - x - w, y, w, h, score] for x, y, w, h, score in _find(mirrored, profile)]
+    kept: list[list[float]] = []
+    for finds in (_find(grey, frontal), _find(grey, profile) + turned):
+        for find in sorted(finds, key=lambda each: -each[4]):
+            if all(iou(find, other) < DOUBLE and not _inside(find, other) for other in kept):
+                kept.append(find)
+    sides = (width, height, width, height)
+    return [[*(round(v / side, 4) for v, side in zip(find, sides, strict=False)), round(find[4], 2)] for find in kept]
+
+
+def _inside(a: list[float], b: list[float]) -> bool:
+    """Whether the middle of one lies in the other: an eye or a chin that was taken for a face."""
+    (small, large) = (a, b) if a[2] * a[3] < b[2] * b[3] else (b, a)
+    x, y = small[0] + small[2] / 2, small[1] + small[3] / 2
+    return large[0] < x < large[0] + large[2] and large[1] < y < large[1] + large[3]
+
+
+def _find(grey: np.ndarray, cascade: Any) -> list[list[float]]:
+    least = max(24, round(min(grey.shape) * LEAST_FACE))
+    boxes, _levels, scores = cascade.detectMultiScale3(
+        grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least), outputRejectLevels=True
+    )
+    return [[*map(float, box), float(score)] for box, score in zip(boxes, scores, strict=True)]
+
+
+def main(argument: str) -> int:
+    request = json.loads(argument)
+    path = os.fsdecode(request["path"].encode("latin-1"))
+    av.logging.set_level(av.logging.PANIC)
+    answer: dict[str, Any]
+    try:
+        answer = {"frames": look(path, request["rate"], request["most"])}
+    except Refused as refusal:
+        answer = {"error": refusal.code, "detail": refusal.detail}
+    except av.error.FFmpegError as error:
+        answer = {"error": "unreadable", "detail": error.strerror or str(error)}
+    print(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1]))
