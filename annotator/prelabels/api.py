@@ -23,7 +23,7 @@ JOB_STATES = [state for state, _label in Job.STATES]
 class RunRequestSerializer(serializers.Serializer):
     """What to run; without `clips`, over all clips of the corpus."""
 
-    pipeline = serializers.CharField(default="measured", max_length=80)
+    pipeline = serializers.CharField(default=None, max_length=80)
     prelabellers = serializers.ListField(child=serializers.CharField(max_length=120), required=False, max_length=50)
     clips = serializers.ListField(child=serializers.CharField(max_length=200), required=False)
 

@@ -78,7 +78,6 @@ class Pipeline(models.Model):
         ordering = ["name", "version"]
         constraints = [
             models.UniqueConstraint(fields=["name", "version"], name="pipeline_version_once"),
-            models.UniqueConstraint(fields=["name", "sha256"], name="pipeline_content_once"),
         ]
 
     def __str__(self) -> str:
@@ -108,6 +107,9 @@ class Run(models.Model):
     cursor_priority = models.IntegerField(null=True, blank=True)
     cursor_clip = models.BigIntegerField(null=True, blank=True)
     planned_at = models.DateTimeField(null=True, blank=True, help_text="When all its jobs were there.")
+    retry_before = models.DateTimeField(
+        null=True, blank=True, help_text="Jobs that failed before then are being queued again."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -231,8 +233,12 @@ class Job(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["run", "step", "state"], name="job_counts"),
-            models.Index(fields=["run", "finished_at"], name="job_rate"),
+            models.Index(fields=["run", "finished_at"], name="job_ended", condition=Q(finished_at__isnull=False)),
+            models.Index(
+                fields=["run", "state", "step", "error_code"],
+                name="job_reasons",
+                condition=Q(state__in=["failed", "skipped"]),
+            ),
             models.Index(fields=["run", "clip"], name="job_open", condition=Q(state__in=["queued", "running"])),
             models.Index(F("queue"), F("dispatched_at"), F("id"), name="job_send", condition=Q(state="queued")),
             models.Index(fields=["run", "queue", "id"], name="job_ready", condition=Q(state="queued", ready=True)),
@@ -293,7 +299,10 @@ class Clue(models.Model):
                 name="clue_span_ordered",
             ),
         ]
-        indexes = [models.Index(fields=["clip"], name="clue_current", condition=Q(superseded_at=None))]
+        indexes = [
+            models.Index(fields=["clip"], name="clue_current", condition=Q(superseded_at=None)),
+            models.Index(fields=["id"], name="clue_unjudged", condition=Q(superseded_at=None, gate_version="")),
+        ]
 
     def __str__(self) -> str:
         return self.text[:60]

@@ -1,226 +1,280 @@
-"""From a pipeline's name to the jobs of a clip: steps in order, what each waits for, and who drafts.
+"""From a pipeline's name to the jobs of a clip: steps in order, what each waits for, with what options, and who drafts.
 
 A plan is what a `Pipeline` row stores as its definition, so a run can be read without the code that made it:
-`{"steps": [{"key", "step", "version", "needs", "after", "endpoint", "queue", "produces", "prelabeller"}]}`.
+`{"steps": [{"key", "step", "version", "needs", "after", "endpoint", "queue", "produces", "prelabeller", "options",
+"prompts": [{"file", "version", "sha256"}]}]}`. A key is `step[~tag][@id of a registered pre-labeller]`; a job that was
+done again after a retry leaves `#n` behind its old one. What is part of the definition makes a new version when it
+changes: steps, options, models, and the wording of a prompt.
 """
 
+import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from annotator.core.errors import Invalid
-from models_ml.llm import Endpoint, NotConfigured, endpoint_from_env, how_to_configure
-from models_ml.steps import PIPELINES, STEPS, StepSpec
+from models_ml.steps import PIPELINES, STEPS, prompts_of
 
+from .keys import base_step, modality_of, prelabeller_id, prelabeller_name, spec_of
 from .models import Pipeline, PreLabeller
+from .reach import endpoint_for, how_to, obstacles, prelabeller_row, refusal
 
-# The step that a registered model of this modality takes the place of.
+__all__ = [
+    "Part",
+    "Plan",
+    "base_step",
+    "declared_part",
+    "definition_of",
+    "endpoint_for",
+    "how_to",
+    "obstacles",
+    "own_pipelines",
+    "pipeline_row",
+    "plan_for",
+    "prelabeller_id",
+    "prelabeller_name",
+    "prelabeller_row",
+    "refusal",
+    "registered",
+    "registered_models",
+    "serves",
+    "spec_of",
+]
+DEFAULT = "measured"
+# What a registered model is asked for when it is named alone, and which kinds of steps it may take.
 STEP_OF_MODALITY = {"visual": "visual_clue", "audio": "audio_clue", "text": "disambiguate"}
-MODALITY_OF_STEP = {
-    "measured_prosody": "audio",
-    "au_expression": "visual",
-    "visual_clue": "visual",
-    "audio_clue": "audio",
-    "disambiguate": "text",
+SERVES = {
+    **{name: (name,) for name in STEP_OF_MODALITY},
+    "video": ("visual",),
+    "image": ("visual",),
+    "omni": ("visual", "audio"),
 }
 
 
-def base_step(key: str) -> str:
-    """The step of a job's key: `visual_clue@7` is `visual_clue` drafted by pre-labeller 7, `merge#1` a `merge` that
-    was done again after a retry."""
-    return key.partition("#")[0].partition("@")[0]
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One step of a plan: which one, under which tag, with which options, drafted by which registered model."""
+
+    step: str
+    tag: str = ""
+    model: PreLabeller | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        tag = f"~{self.tag}" if self.tag else ""
+        return f"{self.step}{tag}@{self.model.pk}" if self.model else f"{self.step}{tag}"
 
 
-def spec_of(key: str) -> StepSpec:
-    return STEPS[base_step(key)]
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A name, what is done, and (for a pipeline that somebody wrote) what they wrote."""
+
+    name: str
+    definition: dict[str, Any]
+    declaration: list[dict[str, Any]] | None = None
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        return self.definition["steps"]
 
 
-def prelabeller_name(step: str) -> str:
-    """What a step calls its pre-labeller: `measured_prosody` drafts as `measured-prosody`."""
-    return step.replace("_", "-")
+def serves(model: PreLabeller, step: str) -> bool:
+    """Whether a registered model can be asked for this step. A model for everything is also asked for texts, if
+    somebody says so."""
+    kinds = SERVES.get(model.modality, ())
+    return bool(STEPS[step].endpoint) and (modality_of(step) in kinds or model.modality == "omni")
 
 
-def plan_for(pipeline_name: str, prelabellers: Iterable[str] | None = None) -> tuple[str, dict[str, Any]]:
-    """(name, definition) of a pipeline, or of the steps that `prelabellers` name.
+def plan_for(pipeline_name: str | None = None, prelabellers: Iterable[str] | None = None) -> Plan:
+    """The plan of a pipeline (by default `measured`), of single steps and models, or of both.
 
-    A pre-labeller is a step (`measured_prosody` or `measured-prosody`) or a registered model behind a server.
-    Raises Invalid for an unknown pipeline or pre-labeller.
+    A pre-labeller is a step (`measured_prosody` or `measured-prosody`) or a registered model. Alone they are the whole
+    plan. With a pipeline, steps that are named leave out its others, and a registered model takes the place of the
+    configured server in all of its steps that are of the model's kind. Raises Invalid for what does not exist.
     """
     names = list(dict.fromkeys(prelabellers or []))
-    if names:
-        chosen = list(dict.fromkeys(_named(name) for name in names))  # a step may be named in two ways
-        order = list(STEPS)
-        chosen.sort(key=lambda pair: (order.index(base_step(pair[0])), pair[0]))
-        return "+".join(names)[:80], _definition(chosen)
-    if pipeline_name not in PIPELINES:
-        raise Invalid(
-            _("There is no pipeline “%(name)s”. There are: %(known)s.")
-            % {"name": pipeline_name, "known": ", ".join(PIPELINES)}
-        )
-    return pipeline_name, _definition([(step, None) for step in PIPELINES[pipeline_name]["steps"]])
+    steps, models = _named(names)
+    if not names:
+        return _pipeline(pipeline_name or DEFAULT)
+    if pipeline_name:
+        plan = _pipeline(pipeline_name)
+        chosen = _narrowed(plan, _parts_of(plan), steps, models)
+        return Plan(f"{plan.name}+{'+'.join(names)}"[:80], definition_of(chosen))
+    chosen = [Part(step) for step in steps]
+    for model in models:
+        kinds = SERVES[model.modality]
+        if not any(serves(model, step) and modality_of(step) in kinds for step in steps):
+            chosen += [Part(STEP_OF_MODALITY[kind]) for kind in kinds]
+    chosen = _with_models(chosen, models)
+    order = list(STEPS)
+    chosen.sort(key=lambda part: (order.index(part.step), part.key))
+    return Plan("+".join(names)[:80], definition_of(chosen))
 
 
-def _named(name: str) -> tuple[str, str | None]:
-    step = name.replace("-", "_")
-    if step in STEPS:
-        return step, None
-    model = PreLabeller.objects.filter(name=name).first()
+def _named(names: list[str]) -> tuple[list[str], list[PreLabeller]]:
+    """Names as steps and registered models. Raises Invalid for one that is neither."""
+    steps: list[str] = []
+    models: list[PreLabeller] = []
+    for name in names:
+        if (step := name.replace("-", "_")) in STEPS:
+            if step not in steps:  # it may be named in two ways
+                steps.append(step)
+        else:
+            models.append(registered(name))
+    return steps, models
+
+
+def registered(name: str) -> PreLabeller:
+    """The registered model of this name that a run can use. Raises Invalid otherwise."""
+    model = PreLabeller.objects.filter(name=name).first() if "\x00" not in name else None
     if model is None:
         known = [*map(prelabeller_name, STEPS), *registered_models().values_list("name", flat=True)]
         raise Invalid(
             _("There is no pre-labeller “%(name)s”. There are: %(known)s.") % {"name": name, "known": ", ".join(known)}
         )
-    if model.kind not in ("server", "checkpoint") or not model.base_url or model.modality not in STEP_OF_MODALITY:
-        raise Invalid(_("The pre-labeller “%(name)s” cannot be run: it has no server.") % {"name": name})
-    return f"{STEP_OF_MODALITY[model.modality]}@{model.pk}", model.name
+    if not registered_models().filter(pk=model.pk).exists():
+        raise Invalid(
+            _("The pre-labeller “%(name)s” cannot be run: it has no server and no local model.") % {"name": name}
+        )
+    return model
 
 
-def registered_models() -> Any:
-    """Pre-labellers that somebody registered with a server of their own (not those that a run made by itself)."""
-    return PreLabeller.objects.filter(kind__in=["server", "checkpoint"], modality__in=STEP_OF_MODALITY).exclude(
-        base_url=""
-    )
+def registered_models() -> QuerySet[PreLabeller]:
+    """Pre-labellers that somebody registered with a server or a local model of their own (not those that a run made
+    by itself)."""
+    reachable = Q(kind__in=["server", "checkpoint"]) & ~Q(base_url="") | Q(kind="local") & ~Q(model="")
+    return PreLabeller.objects.filter(reachable, modality__in=SERVES)
 
 
-def _definition(chosen: list[tuple[str, str | None]]) -> dict[str, Any]:
-    keys = [key for key, _model in chosen]
+def _pipeline(name: str) -> Plan:
+    """The newest version of a pipeline, of the library or somebody's own. Raises Invalid for an unknown one."""
+    if name in PIPELINES:
+        parts = [_library_part(item) for item in PIPELINES[name]["steps"]]
+        return Plan(name, definition_of(parts))
+    row = own_pipelines().filter(name=name).order_by("-version").first() if "\x00" not in name else None
+    if row is None:
+        known = [*PIPELINES, *own_pipelines().order_by("name").values_list("name", flat=True).distinct()]
+        raise Invalid(
+            _("There is no pipeline “%(name)s”. There are: %(known)s.") % {"name": name, "known": ", ".join(known)}
+        )
+    return Plan(name, definition_of([declared_part(item) for item in row.declaration]), row.declaration)
+
+
+def own_pipelines() -> QuerySet[Pipeline]:
+    """All versions of the pipelines that people wrote."""
+    return Pipeline.objects.exclude(declaration=None)
+
+
+def _library_part(item: str | dict[str, Any]) -> Part:
+    if isinstance(item, str):
+        return Part(item)
+    return Part(item["step"], item.get("tag", ""), options=item.get("options", {}))
+
+
+def declared_part(item: dict[str, Any]) -> Part:
+    """A part of a checked declaration. Raises Invalid where its pre-labeller is gone."""
+    model = registered(item["prelabeller"]) if item.get("prelabeller") else None
+    return Part(item["step"], item.get("tag", ""), model, item.get("options", {}))
+
+
+def _parts_of(plan: Plan) -> list[Part]:
+    parts = []
+    for step in plan.steps:
+        model = registered(step["prelabeller"]) if step["prelabeller"] else None
+        tag = step["key"].partition("@")[0].partition("~")[2]
+        parts.append(Part(step["step"], tag, model, step["options"]))
+    return parts
+
+
+def _narrowed(plan: Plan, parts: list[Part], steps: list[str], models: list[PreLabeller]) -> list[Part]:
+    """A pipeline's parts: only the steps named (all where none is), with the models named."""
+    for step in steps:
+        if step not in [part.step for part in parts]:
+            raise Invalid(_("The pipeline “%(name)s” has no step “%(step)s”.") % {"name": plan.name, "step": step})
+    if steps:
+        parts = [part for part in parts if part.step in steps]
+    for model in models:
+        if not any(modality_of(part.step) in SERVES[model.modality] for part in parts if STEPS[part.step].endpoint):
+            raise Invalid(
+                _("The pipeline “%(name)s” has no step for “%(model)s”, which is for: %(modality)s.")
+                % {"name": plan.name, "model": model.name, "modality": model.modality}
+            )
+    return _with_models(parts, models)
+
+
+def _with_models(parts: list[Part], models: list[PreLabeller]) -> list[Part]:
+    """Each part once for every model of its kind; as it was where there is none."""
+    chosen = []
+    for part in parts:
+        kind = modality_of(part.step)
+        fitting = [model for model in models if STEPS[part.step].endpoint and kind in SERVES[model.modality]]
+        chosen += [dataclasses.replace(part, model=model) for model in fitting] or [part]
+    return list({part.key: part for part in chosen}.values())
+
+
+def definition_of(parts: list[Part]) -> dict[str, Any]:
+    """What is done, whole: each part with what it waits for, its effective options and the hashes of its prompts."""
+    keys = [part.key for part in parts]
     steps = []
-    for key, model in chosen:
-        spec = spec_of(key)
-        after = [other for other in keys if base_step(other) in spec.needs]
+    for part in parts:
+        spec = STEPS[part.step]
+        options = {name: option.default for name, option in spec.options.items()} | part.options
+        local = part.model is not None and part.model.kind == "local"
         steps.append(
             {
-                "key": key,
-                "step": spec.name,
+                "key": part.key,
+                "step": part.step,
                 "version": spec.version,
                 "needs": list(spec.needs),
-                "after": after,
+                "after": [key for key in keys if base_step(key) in spec.needs],
                 "endpoint": spec.endpoint,
-                "queue": spec.queue,
+                "queue": "gpu" if local else spec.queue,
                 "produces": spec.produces,
-                "prelabeller": model,
+                "prelabeller": part.model.name if part.model else None,
+                "options": options,
+                "prompts": prompts_of(part.step),
             }
         )
     return {"steps": steps}
 
 
 @transaction.atomic
-def pipeline_row(name: str, definition: dict[str, Any]) -> Pipeline:
-    """The `Pipeline` with exactly this content: a changed definition becomes the next version."""
-    canonical = json.dumps(definition, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+def pipeline_row(plan: Plan, user: Any = None) -> Pipeline:
+    """The `Pipeline` with exactly this content, made as the next version where there is none.
+
+    Of a pipeline that somebody wrote only the newest version counts: who writes again what an older one said wants it
+    to be the newest.
+    """
+    canonical = json.dumps(plan.definition, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     sha256 = hashlib.sha256(canonical.encode()).hexdigest()
-    if row := Pipeline.objects.filter(name=name, sha256=sha256).first():
+    own = plan.declaration is not None
+
+    def found() -> Pipeline | None:
+        versions = Pipeline.objects.filter(name=plan.name, declaration__isnull=not own).order_by("-version")
+        if not own:
+            return versions.filter(sha256=sha256).first()
+        latest = versions.first()
+        same = latest is not None and (latest.sha256, latest.declaration) == (sha256, plan.declaration)
+        return latest if same else None
+
+    if row := found():
         return row
     with connection.cursor() as cursor:  # two first uses at once: the second waits here, then finds the row
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('prelabels.pipeline'))")
-    latest = Pipeline.objects.filter(name=name).aggregate(latest=Max("version"))["latest"] or 0
-    return Pipeline.objects.get_or_create(
-        name=name, sha256=sha256, defaults={"version": latest + 1, "definition": definition}
-    )[0]
-
-
-def endpoint_for(key: str) -> Endpoint | None:
-    """The server of a step: of the registered pre-labeller that its key names, else of the environment.
-
-    None when the step asks no server. Raises NotConfigured, whose message says how to configure one.
-    """
-    spec = spec_of(key)
-    if spec.endpoint is None:
-        return None
-    _step, _at, pk = key.partition("@")
-    if pk:
-        row = PreLabeller.objects.filter(pk=pk).first()
-        if row is None:
-            raise NotConfigured("not configured: the registered pre-labeller of this step was removed")
-        api_key = os.environ.get(row.api_key_env, "") if row.api_key_env else ""
-        if row.api_key_env and not api_key:
-            raise NotConfigured(
-                f"not configured: pre-labeller {row.name} takes its key from {row.api_key_env}, which is not set"
-            )
-        try:
-            return Endpoint(base_url=row.base_url, model=row.model or row.name, api_key=api_key, trust=row.trust)
-        except ValueError as error:
-            raise NotConfigured(f"not configured: pre-labeller {row.name}: {error}") from error
-    endpoint = endpoint_from_env(spec.endpoint)
-    if endpoint is None:
-        raise NotConfigured(how_to_configure(spec.endpoint))
-    return endpoint
-
-
-def how_to(prefix: str) -> str:
-    """How to configure the server of PRELABEL_* or LLM_*, in the reader's language."""
-    if prefix == "LLM":
-        return _(
-            "Not configured: set LLM_BASE_URL and LLM_MODEL (and LLM_API_KEY where the server wants one) to an "
-            "OpenAI-compatible server for the text model, for example LLM_BASE_URL=http://localhost:8001/v1 "
-            "LLM_MODEL=Qwen/Qwen2.5-7B-Instruct, and start the workbench again."
-        )
-    return _(
-        "Not configured: set PRELABEL_BASE_URL and PRELABEL_MODEL (and PRELABEL_API_KEY where the server wants "
-        "one) to an OpenAI-compatible server for the audio and video model, for example "
-        "PRELABEL_BASE_URL=http://localhost:8001/v1 PRELABEL_MODEL=Qwen/Qwen2.5-Omni-7B, and start the "
-        "workbench again."
+    if row := found():
+        return row
+    latest = Pipeline.objects.filter(name=plan.name).order_by("-version").first()
+    return Pipeline.objects.create(
+        name=plan.name,
+        version=latest.version + 1 if latest else 1,
+        definition=plan.definition,
+        declaration=plan.declaration,
+        created_by=user or (latest.created_by if latest and own else None),
+        sha256=sha256,
     )
-
-
-def obstacles(definition: dict[str, Any], *, restricted: bool) -> list[dict[str, str]]:
-    """What would keep steps from running: `[{"step", "reason"}]`. Nothing is asked over the network."""
-    found = []
-    for step in definition["steps"]:
-        try:
-            endpoint = endpoint_for(step["key"])
-        except NotConfigured as error:
-            prefix = spec_of(step["key"]).endpoint
-            reason = how_to(prefix) if prefix and "@" not in step["key"] else str(error)
-            found.append({"step": step["key"], "reason": reason})
-            continue
-        if endpoint is not None and (reason := refusal(endpoint, step["key"], restricted=restricted)):
-            found.append({"step": step["key"], "reason": reason})
-    return found
-
-
-def refusal(endpoint: Endpoint, key: str, *, restricted: bool) -> str:
-    """Why a restricted clip may not go to this server; "" when it may."""
-    if not restricted or endpoint.trust == "inside":
-        return ""
-    switch = f"{spec_of(key).endpoint}_TRUST=inside" if "@" not in key else "its trust to “inside”"
-    return (
-        f"restricted clips do not go to a server marked outside ({endpoint.base_url}); "
-        f"set {switch} if the server stands inside your organisation"
-    )
-
-
-def prelabeller_row(key: str, drafted_as: str, endpoint: Endpoint | None, language: str) -> PreLabeller:
-    """The `PreLabeller` that a step's output belongs to, made at its first use.
-
-    A model is part of the name: another model is another pre-labeller and supersedes nothing of this one.
-    """
-    _step, _at, pk = key.partition("@")
-    if pk:
-        return PreLabeller.objects.get(pk=pk)
-    modality = MODALITY_OF_STEP.get(base_step(key), "")
-    if endpoint is None:
-        kind = "template" if spec_of(key).produces == "description" else "measurement"
-        return PreLabeller.objects.get_or_create(
-            name=drafted_as, defaults={"kind": kind, "modality": modality, "trust": "inside"}
-        )[0]
-    name = f"{drafted_as}:{endpoint.model}"
-    if len(name) > 120:
-        name = f"{name[:103]}…{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    row, _made = PreLabeller.objects.get_or_create(
-        name=name,
-        defaults={
-            "kind": "server",
-            "modality": modality,
-            "language": language if spec_of(key).produces == "clue" else "",
-            "model": endpoint.model,
-            "trust": endpoint.trust,
-        },
-    )
-    return row

@@ -1,6 +1,5 @@
 """Every non-trivial read of pre-labelling."""
 
-from collections import defaultdict
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from annotator.clips.access import require
 from annotator.clips.models import Clip, Corpus
 from annotator.core.errors import NotFound
 
+from . import tallies
 from .models import MODALITIES, Clue, Job, Run
 
 STATES = ("queued", "running", "done", "failed", "skipped", "cancelled")
@@ -48,17 +48,12 @@ def runs_of(corpus: Corpus) -> QuerySet[Run]:
 
 def run_counts(run: Run) -> dict[str, int]:
     """Jobs by state; every state is there."""
-    found = dict(run.jobs.order_by().values_list("state").annotate(n=Count("id")))
-    return {state: found.get(state, 0) for state in STATES}
+    return tallies.totals(run)["counts"]
 
 
 def counts_of_runs(runs: list[Run]) -> dict[int, dict[str, int]]:
     """Jobs by state for several runs in one query."""
-    counts: dict[int, dict[str, int]] = defaultdict(lambda: dict.fromkeys(STATES, 0))
-    rows = Job.objects.filter(run__in=runs).order_by().values_list("run_id", "state").annotate(n=Count("id"))
-    for run_id, state, number in rows:
-        counts[run_id][state] = number
-    return counts
+    return tallies.counts_of(runs)
 
 
 def run_progress(run: Run) -> dict[str, Any]:

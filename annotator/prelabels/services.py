@@ -1,28 +1,31 @@
 """Every write of pre-labelling that a person or a client asks for. The work itself is in `work.py`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models.functions import Now
+from django.db.models import Max
 from django.utils.translation import gettext as _
-from psycopg import sql
 
+from annotator.celery import app
 from annotator.clips.access import require
-from annotator.clips.models import Clip, Corpus
+from annotator.clips.models import Corpus
 from annotator.core import audit
 from annotator.core.errors import Conflict, Invalid
 
-from . import dispatch, plans
+from . import budgets, creation, dispatch, plans, selection, tallies
+from .estimates import estimate
 from .imports import import_prelabels
-from .models import Job, Run
+from .models import Run
 from .queries import clues_for
 from .runs import close_ended
 from .waiting import wait_for
 from .work import run_job
 
 logger = structlog.get_logger(__name__)
+TEND = "annotator.prelabels.tasks.tend"
+GOING = ("queued", "running")
 
 __all__ = [
     "cancel_run",
@@ -30,8 +33,12 @@ __all__ = [
     "create_run",
     "estimate",
     "import_prelabels",
+    "pause_run",
+    "resume_run",
     "retry_run",
     "run_job",
+    "tend_run",
+    "tend_runs",
     "wait_for",
 ]
 
@@ -40,153 +47,205 @@ __all__ = [
 def create_run(
     user: Any,
     corpus: Corpus,
-    pipeline_name: str = "measured",
+    pipeline_name: str | None = None,
     *,
     prelabellers: Iterable[str] | None = None,
     clip_names: Iterable[str] | None = None,
+    only: Mapping[str, Any] | None = None,
+    budget: Mapping[str, Any] | None = None,
+    repeat: int = 0,
 ) -> Run:
-    """Start a run over the corpus's clips (or the named ones): one job per clip and step, sent on commit.
+    """Start a run over the corpus's clips, the named ones, or those that the filter `only` chooses (of both: the named
+    ones that it chooses). Returns with the jobs of the first clips; workers make the others.
 
-    `user` None is the system (a command). Raises Forbidden or NotFound by role; Invalid for an unknown pipeline,
-    pre-labeller or clip name, and where there is no clip to work on.
+    `clip_names` may be any iterator: it is read in batches. `budget` limits tokens, money and GPU seconds; `repeat`
+    other than 0 asks models anew instead of taking the answers of repetition 0 from the cache. `user` None is the
+    system (a command). Raises Forbidden or NotFound by role; Invalid for an unknown pipeline, pre-labeller or clip
+    name, a wrong filter or budget, and where there is no clip to work on.
     """
     if user is not None:
         require(user, corpus, "run.start")
-    name, definition = plans.plan_for(pipeline_name, prelabellers)
-    names = _known_names(corpus, clip_names)
+    names = list(prelabellers or [])
+    plan = plans.plan_for(pipeline_name, names)
     run = Run.objects.create(
         corpus=corpus,
-        pipeline=plans.pipeline_row(name, definition),
+        pipeline=plans.pipeline_row(plan),
         started_by=user,
+        selection=selection.parse(only),
+        budget=budgets.parse(budget),
+        repeat=_repeat(repeat),
         parameters={
-            "pipeline": pipeline_name if not prelabellers else None,
-            "prelabellers": list(prelabellers or []),
-            "clips": len(names) if names is not None else None,
+            "pipeline": pipeline_name or (None if names else plans.DEFAULT),
+            "prelabellers": names,
+            "last_clip": corpus.clips.aggregate(last=Max("pk"))["last"] or 0,
         },
     )
-    created = _create_jobs(run, definition["steps"], names)
-    if not created:
-        raise Invalid(_("The corpus “%(slug)s” has no clips to pre-label.") % {"slug": corpus.slug})
-    audit.record(user, "run.start", corpus=corpus.slug, target=run.pk, pipeline=str(run.pipeline), jobs=created)
-    dispatch.send_on_commit(run)
+    selection.choose(run, clip_names)
+    if not run.clips:
+        raise Invalid(
+            _("No clip of the corpus “%(slug)s” is chosen.") % {"slug": corpus.slug}
+            if run.selection
+            else _("The corpus “%(slug)s” has no clips to pre-label.") % {"slug": corpus.slug}
+        )
+    creation.begin(run)
+    audit.record(
+        user, "run.start", corpus=corpus.slug, target=run.pk, pipeline=str(run.pipeline), clips=run.clips,
+        jobs=run.clips * len(plan.steps),
+    )  # fmt: skip
+    _carry_on(run)
     return run
 
 
-def estimate(
-    corpus: Corpus,
-    pipeline_name: str = "measured",
-    *,
-    prelabellers: Iterable[str] | None = None,
-    clip_names: Iterable[str] | None = None,
-) -> dict[str, Any]:
-    """What `create_run` would do: `{"pipeline", "clips", "jobs", "calls", "obstacles"}`; nothing is written.
-
-    `calls` is the most requests that models would get, not counting repetitions.
-    """
-    name, definition = plans.plan_for(pipeline_name, prelabellers)
-    names = _known_names(corpus, clip_names)
-    clips = corpus.clips.present().count() if names is None else len(names)
-    steps = definition["steps"]
-    restricted = corpus.licence == "restricted" or corpus.clips.filter(licence="restricted").exists()
-    return {
-        "pipeline": name,
-        "clips": clips,
-        "jobs": clips * len(steps),
-        "calls": clips * sum(1 for step in steps if step["endpoint"]),
-        "obstacles": plans.obstacles(definition, restricted=restricted),
-    }
-
-
-def _known_names(corpus: Corpus, clip_names: Iterable[str] | None) -> list[str] | None:
-    if clip_names is None:
-        return None
-    wanted = list(dict.fromkeys(name.strip() for name in clip_names if name.strip()))
-    known = set(
-        corpus.clips.present()
-        .filter(name__in=[name for name in wanted if "\x00" not in name])
-        .values_list("name", flat=True)
-    )
-    if unknown := [name for name in wanted if name not in known]:
-        raise Invalid(
-            _("The corpus “%(slug)s” has no clip “%(name)s” (%(count)s of the names given are unknown).")
-            % {"slug": corpus.slug, "name": unknown[0], "count": len(unknown)},
-            unknown=unknown[:100],
-        )
-    return wanted
-
-
-def _create_jobs(run: Run, steps: list[dict[str, Any]], names: list[str] | None) -> int:
-    """All jobs in one statement, clip by clip, so that the first clips are finished first; their number."""
-    query = sql.SQL(
-        "INSERT INTO {job} (run_id, clip_id, step, position, after, queue, ready, state, reason, error_code, attempts,"
-        " losses, calls, prompt_tokens, completion_tokens, seconds, gpu_seconds, cost, cached, provenance)"
-        " SELECT %(run)s, clip.id, step.key, step.position, string_to_array(step.after, ','), step.queue,"
-        " step.after = '', 'queued', '', '', 0, 0, 0, 0, 0, 0, 0, 0, false, '{{}}'::jsonb"
-        " FROM {clip} clip CROSS JOIN unnest(%(keys)s::text[], %(positions)s::int[], %(afters)s::text[],"
-        " %(queues)s::text[]) AS step(key, position, after, queue)"
-        " WHERE clip.corpus_id = %(corpus)s AND clip.withdrawn_at IS NULL"
-        " AND (%(names)s::text[] IS NULL OR clip.name = ANY(%(names)s::text[]))"
-        " ORDER BY clip.priority DESC, clip.id, step.position"
-    ).format(job=sql.Identifier(Job._meta.db_table), clip=sql.Identifier(Clip._meta.db_table))
-    values: dict[str, Any] = {
-        "run": run.pk,
-        "corpus": run.corpus_id,
-        "keys": [step["key"] for step in steps],
-        "positions": list(range(len(steps))),
-        "afters": [",".join(step["after"]) for step in steps],
-        "queues": [step["queue"] for step in steps],
-        "names": names,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return int(cursor.rowcount)
+def _repeat(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 32_768:
+        raise Invalid(_("A repetition is a whole number from 0 on."), errors={"repeat": str(value)[:80]})
+    return value
 
 
 @transaction.atomic
 def cancel_run(user: Any, run: Run) -> Run:
-    """Stop a run: queued jobs are cancelled, those that a worker is at are finished and kept (they may be paid).
+    """Stop a run for good: queued jobs are cancelled (of a large run the first ones now, the others by a worker); those
+    that a worker is at are finished and kept, they may be paid.
 
     Raises Forbidden or NotFound by role, Conflict for a run that has ended.
     """
-    if user is not None:
-        require(user, run.corpus, "run.start")
-    row = Run.objects.select_for_update(no_key=True).get(pk=run.pk)
-    if row.state not in ("queued", "running"):
-        raise Conflict(_("The run has ended already: it is %(state)s.") % {"state": row.state}, code="run-ended")
-    row.state = "cancelled"
-    row.save(update_fields=["state"])
-    cancelled = row.jobs.filter(state="queued").update(state="cancelled", finished_at=Now())
+    row = _locked(user, run)
+    if row.finished_at or row.state not in (*GOING, "paused"):
+        raise _ended(row)
+    queued = tallies.totals(row)["counts"]["queued"]
+    row.state, row.reason, row.retry_before = "cancelled", "", None
+    row.planned_at = row.planned_at or _now()
+    row.save(update_fields=["state", "reason", "planned_at", "retry_before"])
+    creation.cancel_some(row.pk)
     close_ended(row.pk)
-    audit.record(user, "run.cancel", corpus=run.corpus.slug, target=row.pk, cancelled=cancelled)
+    audit.record(user, "run.cancel", corpus=run.corpus.slug, target=row.pk, cancelled=queued)
+    _tend_on_commit(row.pk)
     row.refresh_from_db()
     return row
 
 
 @transaction.atomic
 def retry_run(user: Any, run: Run) -> int:
-    """Queue a run's failed jobs again, and what was skipped after them; the number of jobs queued.
+    """Queue a run's failed jobs again, and what was skipped after them; the number of jobs queued (of a large run: of
+    jobs that failed; a worker queues those that are not queued at once).
 
     Jobs that are done stay done: their effect happened. What went on without a failed job is queued once more when
-    that job is done, not before: while it goes on failing, nothing new is there to work on. Raises Forbidden or
-    NotFound by role, Conflict for a cancelled run and where nothing has failed.
+    that job is done, not before: while it goes on failing, nothing new is there to work on. A paused run stays paused.
+    Raises Forbidden or NotFound by role, Conflict for a cancelled run and where nothing has failed.
     """
-    if user is not None:
-        require(user, run.corpus, "run.start")
-    row = Run.objects.select_for_update(no_key=True).get(pk=run.pk)
+    row = _locked(user, run)
     if row.state == "cancelled":
         raise Conflict(_("The run was cancelled; start a new one."), code="run-ended")
-    failed = row.jobs.filter(state="failed")
-    clips = list(failed.values_list("clip_id", flat=True).distinct())
-    again = {
-        "state": "queued", "reason": "", "error_code": "", "losses": 0, "dispatched_at": None, "finished_at": None,
-    }  # fmt: skip
-    failed_steps = set(failed.values_list("step", flat=True))
-    after_failed = row.jobs.filter(state="skipped", clip_id__in=clips, after__overlap=list(failed_steps))
-    queued = after_failed.update(**again) + row.jobs.filter(state="failed").update(**again)
+    if row.retry_before is not None:
+        raise Conflict(_("The failed jobs of this run are being queued again already."), code="retrying")
+    row.retry_before, row.planned_at = _now(), None
+    row.save(update_fields=["retry_before", "planned_at"])
+    queued = creation.begin_again(row)
     if not queued:
         raise Conflict(_("No job of this run has failed."), code="nothing-failed")
-    row.state, row.finished_at = "running", None
+    row.finished_at = None
+    row.state = "paused" if row.state == "paused" else "running"
     row.save(update_fields=["state", "finished_at"])
     audit.record(user, "run.retry", corpus=run.corpus.slug, target=row.pk, jobs=queued)
-    dispatch.send_on_commit(row)
+    _carry_on(row)
     return queued
+
+
+@transaction.atomic
+def pause_run(user: Any, run: Run, reason: str = "") -> Run:
+    """Take no more jobs of this run until it is resumed; those that a worker is at are finished.
+
+    Raises Forbidden or NotFound by role, Conflict for a run that does not go on.
+    """
+    row = _locked(user, run)
+    if row.finished_at or row.state not in GOING:
+        raise _ended(row)
+    row.state, row.reason = "paused", (reason or f"paused by {getattr(user, 'username', 'the system')}")[:1000]
+    row.save(update_fields=["state", "reason"])
+    audit.record(user, "run.pause", corpus=run.corpus.slug, target=row.pk, reason=row.reason)
+    return row
+
+
+@transaction.atomic
+def resume_run(user: Any, run: Run, budget: Mapping[str, Any] | None = None) -> Run:
+    """Let a paused run go on; no finished step is done again. `budget` replaces the one it had; None keeps it.
+
+    Raises Forbidden or NotFound by role, Conflict for a run that is not paused, Invalid for a wrong budget and for one
+    that is spent already.
+    """
+    row = _locked(user, run)
+    if row.state != "paused":
+        raise Conflict(_("The run is not paused: it is %(state)s.") % {"state": row.state}, code="run-not-paused")
+    if budget is not None:
+        row.budget = budgets.parse(budget)
+    if over := budgets.reached(row.budget, tallies.spent(row.pk)):
+        name, spent, limit = over[0]
+        raise Invalid(
+            _("The budget is spent: %(spent)s of %(limit)s %(name)s. Give the run a larger one.")
+            % {"spent": budgets.show(spent), "limit": budgets.show(limit), "name": name},
+            code="budget-spent",
+            errors={"budget": name},
+        )
+    row.state, row.reason = "running", ""
+    row.save(update_fields=["state", "reason", "budget"])
+    audit.record(user, "run.resume", corpus=run.corpus.slug, target=row.pk, budget=row.budget)
+    _carry_on(row)
+    return row
+
+
+def _locked(user: Any, run: Run) -> Run:
+    if user is not None:
+        require(user, run.corpus, "run.start")
+    return Run.objects.select_for_update(no_key=True, of=("self",)).select_related("pipeline").get(pk=run.pk)
+
+
+def _ended(run: Run) -> Conflict:
+    return Conflict(_("The run does not go on: it is %(state)s.") % {"state": run.state}, code="run-ended")
+
+
+def _now() -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+
+def tend_run(run_id: int, seconds: float = 20.0) -> bool:
+    """Make the run's missing jobs, or cancel what a cancelled run still has; True when nothing is left to do."""
+    if Run.objects.filter(pk=run_id, state="cancelled").exists():
+        return creation.wind_up(run_id, seconds)
+    done = creation.extend(run_id, seconds)
+    dispatch.wake(run_id)
+    return done
+
+
+def tend_runs() -> int:
+    """By the sweeper: send off the tending of runs that nobody tends, sum up tallies; the number of runs."""
+    tallies.compact()
+    untended = creation.untended()
+    for run_id in untended:
+        send_tending(run_id)
+    return len(untended)
+
+
+def send_tending(run_id: int) -> None:
+    """Ask a worker to tend the run. Never raises for a broker that is down: the sweeper asks again."""
+    try:
+        with dispatch.broker() as broker:
+            app.send_task(TEND, args=[run_id], queue="cpu", producer=broker.Producer(), retry=False)
+    except dispatch.broker_errors() as error:
+        logger.warning("broker does not answer; the sweeper will ask again", run=run_id, error=str(error))
+
+
+def _carry_on(run: Run) -> None:
+    """After the commit: workers take the run's jobs, and make those that are missing."""
+    dispatch.wake(run.pk)
+    if run.planned_at is None:
+        _tend_on_commit(run.pk)
+
+
+def _tend_on_commit(run_id: int) -> None:
+    def ask() -> None:
+        if run_id in creation.untended(run_id):
+            send_tending(run_id)
+
+    transaction.on_commit(ask, robust=True)

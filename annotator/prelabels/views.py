@@ -37,7 +37,7 @@ def runs(request: HttpRequest, slug: str) -> HttpResponse:
                 run = services.create_run(
                     request.user,
                     corpus,
-                    form.cleaned_data["pipeline"],
+                    None if form.cleaned_data["prelabellers"] else form.cleaned_data["pipeline"],
                     prelabellers=form.cleaned_data["prelabellers"] or None,
                     clip_names=form.cleaned_data["clips"],
                 )
@@ -70,8 +70,7 @@ def _obstacles(corpus: Corpus) -> list[dict[str, Any]]:
     restricted = corpus.licence == "restricted" or corpus.clips.filter(licence="restricted").exists()
     by_reason: dict[str, dict[str, Any]] = {}
     for name in PIPELINES:
-        _name, definition = plans.plan_for(name)
-        for item in plans.obstacles(definition, restricted=restricted):
+        for item in plans.obstacles(plans.plan_for(name).definition, restricted=restricted):
             found = by_reason.setdefault(item["reason"], {"reason": item["reason"], "steps": [], "pipelines": []})
             for key, value in (("steps", item["step"]), ("pipelines", name)):
                 if value not in found[key]:

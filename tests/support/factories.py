@@ -9,6 +9,8 @@ import hashlib
 import itertools
 from typing import Any
 
+from django.utils import timezone
+
 from annotator.accounts.models import User
 from annotator.clips.models import Clip, Corpus, Membership, Subtitle
 from annotator.clips.signals import clips_changed
@@ -96,7 +98,7 @@ def create_run(corpus: Corpus, *, pipeline: str = "measured", state: str = "done
         version=1,
         defaults={"definition": {"steps": []}, "sha256": hashlib.sha256(pipeline.encode()).hexdigest()},
     )
-    return Run.objects.create(corpus=corpus, pipeline=version, state=state, **fields)
+    return Run.objects.create(corpus=corpus, pipeline=version, state=state, **{"planned_at": timezone.now(), **fields})
 
 
 def create_draft(

@@ -18,7 +18,7 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="the corpus")
-        parser.add_argument("--pipeline", default="measured", help="measured, emer or merr (default: measured)")
+        parser.add_argument("--pipeline", help="measured, emer or merr (default: measured)")
         parser.add_argument(
             "--prelabeller",
             action="extend",

@@ -1,0 +1,137 @@
+"""What the page of a run and the terminal show of its progress: a fixed number of queries, however large the run is."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from . import budgets, tallies, traffic
+from .models import Job, Run
+from .tallies import OPEN, STATES
+
+RATE_WINDOW = timedelta(seconds=60)
+GOING = ("queued", "running")
+BAR = ("done", "skipped", "failed", "cancelled", "running")  # the rest of a bar is what is queued, or not made yet
+GROUPS_SHOWN = 30
+FAILURES_SHOWN = 20
+EXCHANGE_SHOWN = 4000  # characters of a request or response
+
+
+def run_progress(run: Run) -> dict[str, Any]:
+    """Counts by state and step, rate in jobs/s, seconds to go, what was spent, in two queries.
+
+    `{"counts", "jobs" (all that the run will have), "made", "clips_made", "ended", "percent", "rate", "eta_seconds",
+    "steps": [{"step", **states, "bar": [(state, from, width in %)]}], "codes", "spent", "budget": [{"name", "spent",
+    "limit", "percent"}], …sums of `tallies.totals`}`.
+    """
+    found = tallies.totals(run)
+    keys = [step["key"] for step in run.pipeline.definition.get("steps", [])]
+    clips = run.clips if run.planned_at is None and run.clips else 0
+    steps = []
+    for key in [*keys, *sorted(set(found["steps"]) - set(keys))]:
+        row = found["steps"].get(key) or dict.fromkeys((*STATES, *tallies.SUMS), 0)
+        made = sum(row[state] for state in STATES)
+        steps.append({"step": key, **row, "bar": _bar(row, max(made, clips if key in keys else 0))})
+    made = found["jobs"]
+    jobs = max(made, clips * len(keys))
+    ended = made - sum(found["counts"][state] for state in OPEN)
+    rate = _rate(run) if run.state in GOING and run.finished_at is None else None
+    first = found["steps"].get(keys[0], {}) if keys else {}
+    spent = {"tokens": found["prompt_tokens"] + found["completion_tokens"], "money": found["cost"],
+             "gpu_seconds": found["gpu_seconds"]}  # fmt: skip
+    return {
+        **found,
+        "jobs": jobs,
+        "made": made,
+        "clips_made": sum(first.get(state, 0) for state in STATES),
+        "ended": ended,
+        "percent": round(100 * ended / jobs, 1) if jobs else 100.0,
+        "rate": rate,
+        "eta_seconds": round((jobs - ended) / rate) if rate else None,
+        "steps": steps,
+        "spent": spent,
+        "budget": [
+            {"name": name, "spent": spent[name], "limit": limit, "percent": round(100 * spent[name] / limit, 1)}
+            for name, limit in run.budget.items()
+            if name in budgets.LIMITS
+        ],
+    }
+
+
+def _bar(row: dict[str, Any], jobs: int) -> list[tuple[str, float, float]]:
+    """Where each state's part of a step's bar begins, and how wide it is, in %."""
+    parts, at = [], 0.0
+    for state in BAR:
+        if row[state] and jobs:
+            width = 100 * row[state] / jobs
+            parts.append((state, round(at, 2), round(width, 2)))
+            at += width
+    return parts
+
+
+def _rate(run: Run) -> float | None:
+    """Jobs per second over the last minute (or since the start, where that is shorter)."""
+    ended = run.jobs.filter(finished_at__gte=Now() - RATE_WINDOW).count()
+    seconds = min(RATE_WINDOW.total_seconds(), max(1.0, (timezone.now() - run.created_at).total_seconds()))
+    return ended / seconds if ended else None
+
+
+def endpoints(run: Run) -> list[dict[str, Any]]:
+    """Latency, load and breaker of each server that the run asks; nothing where Redis does not answer."""
+    return traffic.endpoint_stats(run)
+
+
+def reasons(run: Run, codes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What failed and was skipped, by step and code with its number, and the reason of one such job, in one query."""
+    codes = codes[:GROUPS_SHOWN]
+    if not codes:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT asked.n, (SELECT job.reason FROM prelabels_job job WHERE job.run_id = %s"
+            " AND job.state IN ('failed', 'skipped') AND job.state = asked.state AND job.step = asked.step"
+            " AND job.error_code = asked.code LIMIT 1) FROM unnest(%s::text[], %s::text[], %s::text[])"
+            " WITH ORDINALITY AS asked(state, step, code, n)",
+            [run.pk, *([code[key] for code in codes] for key in ("state", "step", "error_code"))],
+        )
+        samples = {n: reason or "" for n, reason in cursor.fetchall()}
+    return [code | {"reason": samples.get(number, "")} for number, code in enumerate(codes, 1)]
+
+
+def latest_failures(run: Run, limit: int = FAILURES_SHOWN) -> QuerySet[Job]:
+    """The failed jobs that ended last, with their clips."""
+    failed = run.jobs.filter(state="failed").select_related("clip").defer("provenance", "result")
+    return failed.order_by("-finished_at")[:limit]
+
+
+def exchange_of(job: Job) -> list[tuple[str, str]]:
+    """Request and response of a failed call as text, [] where none was kept."""
+    shown = []
+    for name in ("status", "request", "response"):
+        value = (job.exchange or {}).get(name)
+        if value not in (None, ""):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+            shown.append((name, text if len(text) <= EXCHANGE_SHOWN else text[:EXCHANGE_SHOWN] + " …"))
+    return shown
+
+
+def line(run: Run) -> str:
+    """The progress of a run as one line of a terminal."""
+    found = run_progress(run)
+    states = ", ".join(f"{found['counts'][state]} {state}" for state in STATES if found["counts"][state])
+    parts = [f"run {run.pk} {run.state}: {found['ended']}/{found['jobs']} jobs ({found['percent']} %)", states]
+    if run.planned_at is None and run.clips:
+        parts.append(f"still making jobs: {found['clips_made']} of {run.clips} clips")
+    if found["rate"]:
+        parts.append(f"{found['rate']:.3g} jobs/s, {timedelta(seconds=found['eta_seconds'])} to go")
+    for name in budgets.LIMITS:
+        limit = f" of {budgets.show(run.budget[name])}" if run.budget.get(name) else ""
+        if found["spent"][name] or limit:
+            parts.append(f"{budgets.show(found['spent'][name])}{limit} {name.replace('_', ' ')}")
+    if found["cached"]:
+        parts.append(f"{found['cached']} from the cache")
+    return " · ".join(part for part in parts if part)
