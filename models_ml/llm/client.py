@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from models_ml.llm.endpoint import Endpoint
-from models_ml.llm.errors import ModelFailure, excerpt
-from models_ml.llm.traffic import current, last
-from models_ml.llm.wire import Answer, read_answer
+from models_ml.llm.errors import Deferred, ModelFailure, Spent, excerpt
+from models_ml.llm.exchange import exchange_of
+from models_ml.llm.traffic import Traffic, current, last
+from models_ml.llm.wire import Answer, canonical, read_answer
 
 if TYPE_CHECKING:
     from models_ml.mllm.local import LocalModel
 
-MAX_WAIT_S = 60.0  # a server that asks for a longer pause is treated as down; the job is retried later
 FIRST_WAIT_S = 0.5
+MAX_WAIT_S = 60.0  # without a traffic, a server that asks for a longer pause is treated as down
+PATIENCE_S = 4.0  # with one, a longer pause does not hold the thread: the work comes back later
+MAX_DEFER_S = 3600.0
 
 
 @dataclass
 class Completion:
-    """An answer with its receipt. Token counts are the server's (0 where it sends none); ``calls`` counts
-    HTTP attempts; ``request_sha256`` is the hash of the canonical request, images and audio included."""
+    """An answer with its receipt. Token counts are the server's (0 where it sends none); ``calls`` counts HTTP
+    attempts; ``seconds`` is the time in them, without waiting; ``request_sha256`` is the hash of the canonical
+    request, images and audio included. ``cost`` is tokens × the endpoint's prices, ``gpu_seconds`` seconds × its GPUs.
+    Of an answer that was ``cached`` nothing was paid: calls, tokens, cost and seconds are 0."""
 
     text: str
     model: str
@@ -59,94 +64,182 @@ def complete(
     passed as ``response_format``; servers may ignore it (one that rejects it is asked once more without), so
     callers validate the answer.
 
+    Where a traffic is in use (`models_ml.llm.traffic`), the same request is answered from its cache, calls wait for
+    their place, and a pause of more than a few seconds raises Deferred instead of holding the thread; the retries of
+    all attempts at the same work are counted together.
+
     Raises ModelFailure: ``timeout``, ``refused_connection``, ``http_<n>``, ``empty``, ``truncated`` (the
     server stopped at max_tokens, or the reader at its bound), ``refusal`` (the server's own refusal or
     content filter), ``not_text``.
     """
-    if not isinstance(endpoint, Endpoint):  # a model inside this process
-        from models_ml.mllm.local import complete_local
-
-        return complete_local(endpoint, messages, temperature=temperature, max_tokens=max_tokens, seed=seed)
-    request: dict[str, Any] = {
-        "model": endpoint.model,
-        "messages": messages,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "seed": seed,
-    }
-    if json_schema is not None:
-        request["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": json_schema, "strict": True},
-        }
-    if endpoint.stream:
-        request |= {"stream": True, "stream_options": {"include_usage": True}}
-    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     traffic = current.get()
-    started = time.monotonic()
-    with traffic.admit(endpoint) if traffic else nullcontext():
-        answer, calls = _ask_with_retries(endpoint, request, headers, max_tokens)
+    how: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+    request = _request(endpoint, messages, how, json_schema)
+    key = hashlib.sha256(canonical({"at": _address(endpoint), "request": request})).hexdigest() if traffic else ""
+    if traffic and (known := traffic.recall(key)) is not None:
+        last.set((endpoint, request, known["text"]))
+        return Completion(**known, prompt_tokens=0, completion_tokens=0, seconds=0.0, calls=0, cached=True)
+    if isinstance(endpoint, Endpoint):
+        answer = _Asking(endpoint, request, idempotency_key, traffic).answer()
+    else:
+        answer = _ask_local(endpoint, messages, how, traffic)
     last.set((endpoint, request, answer.text))
-    _reject_unfinished(answer, calls)
-    return Completion(
-        text=answer.text,
-        model=answer.model or endpoint.model,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        seconds=round(time.monotonic() - started, 3),
-        calls=calls,
-        parameters={key: value for key, value in request.items() if key not in ("messages", "model")},
-        request_sha256=request_hash(request),
-    )
+    if traffic:
+        kept = ("text", "model", "parameters", "request_sha256")
+        traffic.keep(key, {name: value for name, value in asdict(answer).items() if name in kept})
+    return answer
 
 
 def request_hash(request: dict[str, Any]) -> str:
     """sha256 of the canonical JSON of a request."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(canonical(request)).hexdigest()
 
 
-def _ask_with_retries(
-    endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str], max_tokens: int
-) -> tuple[Answer, int]:
-    calls, wait = 0, FIRST_WAIT_S
-    while True:
-        calls += 1
-        try:
-            return read_answer(endpoint, request, headers, max_tokens), calls
-        except ModelFailure as error:
-            failure, retry_after = error, error.retry_after
-        if (
-            failure.code in ("http_400", "http_422")
-            and "response_format" in request
-            and "response_format" in failure.detail
-        ):
-            request.pop("response_format")
-            continue
-        pause = _pause(retry_after, wait)
-        if not failure.transient or calls > endpoint.max_retries or pause > MAX_WAIT_S:
-            raise ModelFailure(failure.code, failure.detail, calls) from failure
+def _request(
+    endpoint: Endpoint | LocalModel, messages: list[dict[str, Any]], how: dict[str, Any], schema: dict[str, Any] | None
+) -> dict[str, Any]:
+    request: dict[str, Any] = {"model": endpoint.model, "messages": messages, **how}
+    if schema is not None:
+        request["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": schema, "strict": True},
+        }
+    if isinstance(endpoint, Endpoint) and endpoint.stream:
+        request |= {"stream": True, "stream_options": {"include_usage": True}}
+    return request
+
+
+def _address(endpoint: Endpoint | LocalModel) -> str:
+    return endpoint.base_url.rstrip("/") if isinstance(endpoint, Endpoint) else repr(endpoint)
+
+
+def _ask_local(
+    model: LocalModel, messages: list[dict[str, Any]], how: dict[str, Any], traffic: Traffic | None
+) -> Completion:
+    from models_ml.mllm.local import complete_local
+
+    answer = complete_local(model, messages, **how)
+    if traffic:
+        traffic.spent.add(
+            Spent(
+                answer.calls,
+                answer.prompt_tokens,
+                answer.completion_tokens,
+                answer.seconds,
+                answer.gpu_seconds,
+                answer.cost,
+            )  # fmt: skip
+        )
+    return answer
+
+
+class _Asking:
+    """One question on its way: asked, adapted to what the server does not know, and asked again."""
+
+    def __init__(
+        self, endpoint: Endpoint, request: dict[str, Any], idempotency_key: str | None, traffic: Traffic | None
+    ) -> None:
+        self.endpoint, self.request, self.traffic = endpoint, dict(request), traffic
+        self.headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        self.max_tokens = int(request["max_tokens"])
+        self.spent = traffic.spent if traffic else Spent()
+        self.calls = self.failures = 0
+
+    def answer(self) -> Completion:
+        while True:
+            try:
+                return self._ask_once()
+            except ModelFailure as failure:
+                if not self._adapted(failure):
+                    self._pause_after(failure)
+
+    def _ask_once(self) -> Completion:
+        with self.traffic.admit(self.endpoint) if self.traffic else nullcontext():
+            started = time.monotonic()
+            self.calls += 1
+            answer = Answer()
+            try:
+                answer = read_answer(self.endpoint, self.request, self.headers, self.max_tokens)
+                _reject_unfinished(answer)
+            except ModelFailure as failure:
+                failure.calls = self.calls
+                status, body = failure.reply or (200, answer.text.encode())
+                failure.reply = (status, body)
+                raise
+            finally:
+                paid = self._paid(answer, time.monotonic() - started)
+                self.spent.add(paid)
+        return Completion(
+            text=answer.text,
+            model=answer.model or self.endpoint.model,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            seconds=round(paid.seconds, 3),
+            calls=self.calls,
+            parameters={name: value for name, value in self.request.items() if name not in ("messages", "model")},
+            request_sha256=request_hash(self.request),
+            cost=paid.cost,
+            gpu_seconds=paid.gpu_seconds,
+        )
+
+    def _paid(self, answer: Answer, seconds: float) -> Spent:
+        cost = self.endpoint.cost(answer.prompt_tokens, answer.completion_tokens)
+        gpu_seconds = round(seconds * self.endpoint.gpus, 3)
+        return Spent(1, answer.prompt_tokens, answer.completion_tokens, seconds, gpu_seconds, cost)
+
+    def _adapted(self, failure: ModelFailure) -> bool:
+        """Whether the request was changed to what the server understands; each change is made once."""
+        if failure.code not in ("http_400", "http_422"):
+            return False
+        said = failure.detail
+        unsupported = "unsupported" in said.lower() or "not support" in said.lower()
+        if "response_format" in said and self.request.pop("response_format", None) is not None:
+            return True
+        if unsupported and "max_completion_tokens" in said and "max_tokens" in self.request:
+            self.request["max_completion_tokens"] = self.request.pop("max_tokens")
+            return True
+        for name in ("temperature", "seed", "stream_options"):
+            if unsupported and f"'{name}'" in said and self.request.pop(name, None) is not None:
+                return True
+        return False
+
+    def _pause_after(self, failure: ModelFailure) -> None:
+        """Wait before the next attempt. Raises the failure where there is none, Deferred where the pause is long."""
+        self.failures += 1
+        if failure.transient and self.traffic:
+            self.failures = self.traffic.strike()
+        wait = min(FIRST_WAIT_S * 2 ** (self.failures - 1), MAX_WAIT_S)
+        pause = _pause(failure.retry_after, wait)
+        final = not failure.transient or self.failures > self.endpoint.max_retries
+        if final or (pause > MAX_WAIT_S and not self.traffic):
+            status, body = failure.reply or (None, b"")
+            failure.exchange = exchange_of(self.endpoint, self.request, body.decode("utf-8", "replace"), status)
+            raise failure
+        if self.traffic and pause > PATIENCE_S:
+            raise Deferred(min(pause, MAX_DEFER_S), f"{failure.code}: {failure.detail}", self.spent) from failure
         time.sleep(pause)
-        wait = min(wait * 2, MAX_WAIT_S)
 
 
 def _pause(retry_after: str | None, wait: float) -> float:
     """Seconds to wait: the server's Retry-After (seconds or an HTTP date), else ``wait`` less up to a quarter."""
     if retry_after:
         try:
-            return max(0.0, float(retry_after))
+            seconds = float(retry_after)
         except ValueError:
             try:
-                return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-            except (TypeError, ValueError):
+                seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+            except (TypeError, ValueError, OverflowError):
                 return wait
+        if isfinite(seconds):
+            return max(0.0, seconds)
     return wait * (1 - 0.25 * random.random())
 
 
-def _reject_unfinished(answer: Answer, calls: int) -> None:
+def _reject_unfinished(answer: Answer) -> None:
     if answer.refusal or answer.finish_reason == "content_filter":
-        raise ModelFailure("refusal", f"the model refused: {excerpt(answer.refusal or 'content filter')}", calls)
+        raise ModelFailure("refusal", f"the model refused: {excerpt(answer.refusal or 'content filter')}")
     if answer.cut_by_reader or answer.finish_reason == "length":
         who = "the reader's bound" if answer.cut_by_reader else "max_tokens"
-        raise ModelFailure("truncated", f"the answer was cut at {who}: {excerpt(answer.text)}", calls)
+        raise ModelFailure("truncated", f"the answer was cut at {who}: {excerpt(answer.text)}")
     if not answer.text.strip():
-        raise ModelFailure("empty", "the model answered with nothing", calls)
+        raise ModelFailure("empty", "the model answered with nothing")

@@ -45,6 +45,7 @@ class ModelFailure(Exception):
         self.detail = detail
         self.calls = calls
         self.retry_after: str | None = None  # the header of the same name, where the server sent one
+        self.reply: tuple[int | None, bytes] | None = None  # status and the beginning of the body, as far as one came
         self.exchange: dict[str, Any] | None = None
         self.spent: Spent | None = None
 

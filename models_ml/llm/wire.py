@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import ssl
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +10,10 @@ from typing import Any
 from models_ml.llm.endpoint import Endpoint
 from models_ml.llm.errors import ModelFailure, excerpt
 
-CONNECT_S = 10.0
 CHARS_PER_TOKEN = 16  # far above any real tokenizer's mean: only a server that ignores max_tokens gets there
 BYTES_PER_TOKEN = 2048  # one streamed event of some servers
 SPARE_BYTES = 1 << 20
+ERROR_BYTES = 1 << 16  # of the body of an HTTP error
 # What a body of another shape raises; a nesting without end and a number such as 1e999 among them.
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError, OverflowError)
 
@@ -34,78 +31,81 @@ class Answer:
     cut_by_reader: bool = False
 
 
-@functools.cache
-def _trusted() -> ssl.SSLContext:
-    """Reading the list of certificate authorities takes some 40 ms: once a process, not once a call."""
-    import httpx2  # what the openai client sends by; its own default, made once
-
-    return httpx2.create_ssl_context()
+def canonical(request: dict[str, Any]) -> bytes:
+    """The request as it is hashed. Not as it is sent: a server writes an answer in the order of the schema's keys."""
+    return json.dumps(request, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def read_answer(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str], max_tokens: int) -> Answer:
     """Send one request.
 
-    Raises ModelFailure; for an HTTP error it carries the header Retry-After as ``retry_after``.
+    Raises ModelFailure; for an HTTP error it carries the header Retry-After as ``retry_after``, and ``reply`` holds
+    (status, the beginning of the body) as far as one came.
     """
-    import openai
+    from models_ml.llm import transport
 
-    deadline = time.monotonic() + endpoint.timeout_s
-    timeout = openai.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s))
-    client = openai.OpenAI(
-        base_url=endpoint.base_url,
-        api_key=endpoint.api_key or "none",  # the client wants one; open servers ignore it
-        max_retries=0,
-        timeout=timeout,
-        # Never followed: what may go to this server may not go to wherever it points.
-        http_client=openai.DefaultHttpxClient(verify=_trusted(), timeout=timeout, follow_redirects=False),
-    )
+    body = json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
+    received = bytearray()
+    status: int | None = None
     try:
-        with (
-            client,
-            client.chat.completions.with_streaming_response.create(**request, extra_headers=headers) as response,
-        ):
-            chunks = _bounded(response.iter_bytes(), deadline, max_tokens * BYTES_PER_TOKEN + SPARE_BYTES)
+        with transport.post(
+            endpoint.base_url.rstrip("/") + "/chat/completions", _headers(endpoint, headers), body, endpoint.timeout_s
+        ) as response:
+            status = response.status
+            if status >= 300:
+                raise _refused(endpoint, response, received)
+            chunks = _bounded(response.chunks, max_tokens * BYTES_PER_TOKEN + SPARE_BYTES, received)
             if "text/event-stream" in response.headers.get("content-type", ""):
-                return _from_events(chunks, max_tokens * CHARS_PER_TOKEN)
+                answer = _from_events(chunks, max_tokens * CHARS_PER_TOKEN)
+                response.drain()
+                return answer
             return _from_body(chunks)
-    except openai.APITimeoutError as error:
-        raise ModelFailure("timeout", f"no answer within {endpoint.timeout_s:g} s from {endpoint.base_url}") from error
-    except openai.APIConnectionError as error:
-        cause = error.__cause__ or error
-        raise ModelFailure(
-            "refused_connection", f"{endpoint.base_url} cannot be reached: {excerpt(str(cause))}"
-        ) from error
-    except openai.APIStatusError as error:
-        failure = ModelFailure(
-            f"http_{error.status_code}", f"{endpoint.base_url} answered: {excerpt(str(error.message))}"
-        )
-        failure.retry_after = error.response.headers.get("retry-after")
-        raise failure from error
-    except ModelFailure:
-        raise
-    except Exception as error:  # judged by kind: what is not the transport's goes on as it is
-        failed = _transport_failure(error, endpoint)
-        if failed is error:
-            raise
-        raise failed from error
+    except transport.Timeout as error:
+        failure = ModelFailure("timeout", f"{error} from {endpoint.base_url}")
+    except transport.Broken as error:
+        said = "broke off" if status else "cannot be reached"
+        failure = ModelFailure("refused_connection", f"{endpoint.base_url} {said}: {excerpt(str(error))}")
+    except ModelFailure as error:
+        failure = error
+    failure.reply = (status, bytes(received))
+    raise failure
 
 
-def _transport_failure(error: Exception, endpoint: Endpoint) -> Exception:
-    """The connection broke while the body was read: the client passes such errors of its HTTP library through."""
-    family = {cls.__name__ for cls in type(error).__mro__}
-    if "TimeoutException" in family:
-        return ModelFailure("timeout", f"the answer of {endpoint.base_url} stalled for {endpoint.timeout_s:g} s")
-    if family & {"TransportError", "DecodingError", "StreamError"}:
-        return ModelFailure("refused_connection", f"{endpoint.base_url} broke off: {excerpt(str(error))}")
-    return error
+def _headers(endpoint: Endpoint, more: dict[str, str]) -> dict[str, str]:
+    told = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **more}
+    told |= {"Accept-Encoding": "identity", "User-Agent": "emer-workbench"}
+    if endpoint.api_key:
+        told["Authorization"] = f"Bearer {endpoint.api_key}"
+    return told
 
 
-def _bounded(chunks: Iterator[bytes], deadline: float, max_bytes: int) -> Iterator[bytes]:
+def _refused(endpoint: Endpoint, response: Any, received: bytearray) -> ModelFailure:
+    """The failure that an HTTP error is; what the server says of it is read as far as it goes."""
+    from models_ml.llm import transport
+
+    try:
+        for _chunk in _bounded(response.chunks, ERROR_BYTES, received):
+            pass
+    except (ModelFailure, transport.Timeout, transport.Broken):
+        pass  # the status is the news
+    said = received.decode("utf-8", "replace")
+    try:
+        told = json.loads(said)
+        told = told.get("error", told)
+        said = str(told.get("message") or told) if isinstance(told, dict) else str(told)
+    except _MALFORMED:
+        pass
+    failure = ModelFailure(f"http_{response.status}", f"{endpoint.base_url} answered: {excerpt(said)}")
+    failure.retry_after = response.headers.get("retry-after")
+    return failure
+
+
+def _bounded(chunks: Iterator[bytes], max_bytes: int, received: bytearray) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        if time.monotonic() > deadline:
-            raise ModelFailure("timeout", "the answer was still coming when the time for one attempt was over")
+        if len(received) < ERROR_BYTES:
+            received += chunk[: ERROR_BYTES - len(received)]
         if size > max_bytes:
             raise ModelFailure("truncated", f"the answer was cut by the reader after {max_bytes} bytes")
         yield chunk
@@ -134,6 +134,8 @@ def _from_events(chunks: Iterator[bytes], max_chars: int) -> Answer:
             break
         try:
             event = json.loads(data)
+            if event.get("error") and not event.get("choices"):
+                raise _error_in_stream(event["error"])
             _take_usage(answer, event)
             for choice in (event.get("choices") or [])[:1]:
                 delta = choice.get("delta") or {}
@@ -154,6 +156,16 @@ def _from_events(chunks: Iterator[bytes], max_chars: int) -> Answer:
         # Half a sentence must not pass for a whole one.
         raise ModelFailure("refused_connection", f"the stream broke off: {excerpt(answer.text)}")
     return answer
+
+
+def _error_in_stream(error: Any) -> ModelFailure:
+    """A server that fails after it has said 200 tells so in an event."""
+    told = error if isinstance(error, dict) else {"message": str(error)}
+    code = told.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return ModelFailure(
+        f"http_{status}", f"the stream ended with an error: {excerpt(str(told.get('message') or told))}"
+    )
 
 
 def _event_data(chunks: Iterator[bytes]) -> Iterator[str]:

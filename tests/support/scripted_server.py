@@ -7,7 +7,7 @@ prints its port as the first line and ends with its parent. What it says depends
 recognises in the request (``visual``, ``objective``, ``audio``, ``disambiguate``, ``merge``, ``prose``: a merge in one
 language, ``fine``, ``translate``, ``labels``, ``group``, ``chat``) and on the clue text it was given, so a test can
 tell whether the right evidence arrived. Every request is one JSON line in the log, written when the request arrives:
-``{n, time, path, kind, model, key, stream, behaviour, status, text}``.
+``{n, time, path, kind, model, key, stream, behaviour, status, text, media}``, ``media`` as pairs of type and sha256.
 
 The part of the model's name after the last ``:`` (or all of it) makes it misbehave: see BEHAVIOURS.
 """
@@ -15,7 +15,9 @@ The part of the model's name after the last ``:`` (or all of it) makes it misbeh
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -78,6 +80,18 @@ def text_of(messages: list[dict[str, Any]]) -> str:
         else:
             parts.extend(part.get("text", "") for part in content or [])
     return "\n".join(parts)
+
+
+def media_of(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Type and sha256 of every picture, sound and film of a request, in their order."""
+    found = []
+    for message in messages:
+        for part in message["content"] if isinstance(message.get("content"), list) else []:
+            value = part.get(str(part.get("type"))) if isinstance(part, dict) else None
+            if isinstance(value, dict):
+                data = str(value.get("data") or str(value.get("url")).partition("base64,")[2])
+                found.append((part["type"], hashlib.sha256(base64.b64decode(data)).hexdigest()))
+    return found
 
 
 def kind_of(messages: list[dict[str, Any]]) -> str:
@@ -174,6 +188,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request; state lives on the server object."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a kept connection waits 40 ms for each answer's second packet
     server: Scripted
 
     def do_GET(self) -> None:
@@ -202,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
             status = 400
         self.server.log(
             path=self.path, kind=kind, model=model, key=key, stream=bool(request.get("stream")), behaviour=behaviour,
-            status=status, text=given(messages)[:2000],
+            status=status, text=given(messages)[:2000], media=media_of(messages),
         )  # fmt: skip
         if self.server.delay:
             time.sleep(self.server.delay)
