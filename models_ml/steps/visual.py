@@ -20,7 +20,8 @@ NO_VIDEO = "the clip has no video"
 _NUMBERED = re.compile(
     r"\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|last|final|next)\s+(?:image|frame|picture|photo)s?\b"
     r"|\b(?:image|frame|picture|photo)s?\s*(?:no\.?\s*|number\s*|#\s*)?(?:\d+|one|two|three|four|five|six|seven|eight)\b"
-    r"|第\s*[一二三四五六七八九十\d]+\s*(?:张|幅|帧|个画面|图)|(?:图|画面|帧|图片|图像)\s*[一二三四五六七八\d]",
+    r"|第\s*[一二三四五六七八九十\d]+\s*(?:张|幅|帧|个画面|图)|(?:图|画面|帧|图片|图像)\s*\d"
+    r"|(?:图|画面|图片)[一二三四五六七八](?=[中里内，：,:显是])",
     re.IGNORECASE,
 )
 
