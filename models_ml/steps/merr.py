@@ -42,7 +42,7 @@ _IS = re.compile(rf"^{_WHO}{_WHERE} is ", re.IGNORECASE)
 _TONE = re.compile(
     rf"^(?:(?:{_WHO}['’]s |the |their |his |her )(?:tone(?: of voice)?|voice)) (?:is|sounds) ", re.IGNORECASE
 )
-_SAID_ALREADY_ZH = re.compile(r"^(?:从声音看，|画面中的(?:人物)?|视频中的人物)")
+_SAID_ALREADY_ZH = re.compile(r"^(?:从声音看，|(?:画面|视频)中的人物|人物(?=[^的]))")
 
 
 def describe(ev: Evidence, language: str) -> str | None:

@@ -21,8 +21,8 @@ MAX_PARAGRAPHS = 12  # calls for one description; further paragraphs go with the
 MAX_TOKENS = 1200
 _MARK = r"(?:input|output|translation|translated text|输入|输出|译文|翻译(?:结果)?)"
 _LEADING = re.compile(rf"^[\s*#>]*{_MARK}\**\s*(?:[:：]\**|\n)\s*", re.IGNORECASE)
-_TRAILING = re.compile(rf"[\s*#;；]*\b{_MARK}\**\s*[:：]\**\s*$", re.IGNORECASE)
-_TRAILING_ZH = re.compile(r"[\s*#;；]*(?:输入|输出|译文|翻译(?:结果)?)\s*[:：]\s*$")
+_TRAILING = re.compile(rf"[\s*#;]*\b{_MARK}\**\s*[:：]\**\s*$", re.IGNORECASE)
+_TRAILING_ZH = re.compile(r"[\s*#;]*(?:输入|输出|译文|翻译(?:结果)?)\s*[:：]\s*$")
 _INNER = re.compile(r"(?:\boutput|输出)\**\s*[:：]\**\s*(?=\S)", re.IGNORECASE)
 _QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")

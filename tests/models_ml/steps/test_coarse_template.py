@@ -1,6 +1,10 @@
 """MERR's coarse synthesis lays out what is there and leaves out what is not."""
 
+import pytest
+
+from models_ml.face import AU_WORDS
 from models_ml.steps import Evidence, coarse_template
+from models_ml.steps.merr import AU_NOUNS
 
 SMILE = {
     "modality": "visual",
@@ -61,3 +65,69 @@ def test_a_measured_clue_does_not_say_twice_where_it_comes_from():
     ]
     found = coarse_template(Evidence("c", clues=clues)).description
     assert found["zh"] == "在视频中，人物嘴角上扬；在音频中，语调平直；"
+
+
+SCENE = {"modality": "visual", "aspect": "scene", "language": "en", "text": "The person is standing at a table."}
+TONE = {"modality": "audio", "aspect": "tone", "language": "en", "text": "The speaker's voice is bright and quick."}
+UNITS = {
+    **SMILE,
+    "text": "The person raises the cheeks and pulls the lip corners up.",
+    "codes": {"kind": "au", "aus": {"AU06": 1.0, "AU12": 2.0}},
+}
+
+
+def merr(*clues, zh=None, en=None):
+    result = coarse_template(Evidence("c", subtitle={"zh": zh, "en": en}, clues=list(clues)), form="merr")
+    assert result.provenance["parameters"]["form"] == "merr"
+    return result.description
+
+
+def test_merrs_template_is_the_published_sentence():
+    assert merr(TONE, UNITS, SCENE, en="Great!")["en"] == (
+        "This person in the video is standing at a table. The person's expression and actions include raised cheeks "
+        "and lip corners pulled up, and the person's tone is bright and quick. Saying: Great!"
+    )
+
+
+@pytest.mark.parametrize(
+    ("clues", "text"),
+    [
+        ([UNITS, TONE], "The person's expression and actions include raised cheeks and lip corners pulled up, and the "
+                        "person's tone is bright and quick."),
+        ([SCENE, TONE], "This person in the video is standing at a table. The person's tone is bright and quick."),
+        ([SCENE], "This person in the video is standing at a table."),
+        ([], "Saying: Great!"),
+        ([TONE], "The person's tone is bright and quick. Saying: Great!"),
+    ],
+)  # fmt: skip
+def test_an_empty_slot_of_merrs_template_leaves_a_whole_sentence(clues, text):
+    assert merr(*clues, en="Great!" if "Saying" in text else None)["en"] == text
+
+
+def test_clues_that_do_not_fit_behind_the_templates_words_stand_on_their_own():
+    clues = [
+        {**SCENE, "text": "A woman sits in a café."},
+        {**SMILE, "texts": None, "text": "She smiles at first, then looks away."},
+        {**TONE, "text": "Sounds cheerful."},
+    ]
+    assert merr(*clues)["en"] == (
+        "This person in the video is seen as follows: A woman sits in a café. The person's expression and actions "
+        "include the following: She smiles at first, then looks away, and the person's tone is as follows: "
+        "Sounds cheerful."
+    )
+
+
+def test_merrs_template_in_chinese():
+    clues = [
+        {**SCENE, "language": "zh", "text": "人物站在厨房的桌边。"},
+        UNITS,
+        {**TONE, "language": "zh", "text": "声音明亮。"},
+    ]
+    assert merr(*clues, zh="太好了")["zh"] == (
+        "视频中的人物：站在厨房的桌边。人物的表情和动作包括：脸颊上提，说话的语气：声音明亮。所说的话：“太好了”"
+    )
+    assert merr() is None
+
+
+def test_every_action_unit_that_has_words_has_a_noun_for_merrs_template():
+    assert set(AU_NOUNS) == set(AU_WORDS)
