@@ -50,6 +50,7 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("GET", "{media}", None, "401 403 200 403 200 200 200"),
     ("GET", "/corpora/lab/runs/", None, "302 404 200 403 200 200 200"),
     ("POST", "/corpora/lab/runs/", {"pipeline": "measured"}, "302 404 403 403 403 302 302"),
+    ("GET", "/corpora/lab/models/", None, "302 404 403 403 403 200 200"),
     ("GET", "/runs/{run}/", None, "302 404 200 403 200 200 200"),
     ("GET", "/runs/{run}/progress/", None, "302 404 200 403 200 200 200"),
     ("POST", "/runs/{run}/cancel/", None, "302 404 403 403 403 302 302"),
