@@ -1,13 +1,19 @@
 """An OpenAI-compatible server around one Python function, so that any model can pre-label.
 
     python -m models_ml.serve mypackage.mymodule:describe --port 8001
+    python -m models_ml.serve --factory mypackage.mymodule:load --port 8001
+    python serve.py mymodule:describe            # this file alone, in another environment
 
 ``describe(frames|video_path, audio_path, prompt) -> str`` is called by the names of its parameters; it may
 leave out what it does not use. ``frames``: list of RGB ``PIL.Image`` from image parts, in order;
 ``video_path``: file of a ``video_url`` part or None; ``audio_path``: WAV file of an ``input_audio`` part or
-None; ``prompt``: all text of the request. Files are deleted after the call. Media comes as data only (data
-URLs, base64): this server never fetches an address. Research code with its own environment runs behind this,
-out of process.
+None; ``prompt``: all text of the request. A request with media that the function does not take is refused: nothing
+is answered about what was not seen. Files are deleted after the call. Media comes as data only (data
+URLs, base64): this server never fetches an address. ``--factory``: the callable is called once, without arguments,
+and gives the function; that is where a model is loaded.
+
+Research code with its own environment runs behind this, out of process. This file stands alone: copy it there. It needs
+Python 3.8 and its standard library, and Pillow where pictures come.
 """
 
 from __future__ import annotations
@@ -15,11 +21,13 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import contextlib
 import importlib
 import inspect
 import io
 import json
 import logging
+import os
 import sys
 import tempfile
 import threading
@@ -42,6 +50,12 @@ class BadRequest(ValueError):
 
 def load_callable(path: str) -> Callable[..., str]:
     """``package.module:name`` → the function. Raises ValueError when it cannot be used."""
+    fn = _found(path)
+    accepted(fn)
+    return fn
+
+
+def _found(path: str) -> Callable[..., Any]:
     module_name, colon, name = path.partition(":")
     if not colon or not module_name or not name:
         raise ValueError(f"wanted path.to.module:function, got {path!r}")
@@ -53,6 +67,20 @@ def load_callable(path: str) -> Callable[..., str]:
         raise ValueError(f"{path}: {type(error).__name__}: {error}") from error
     if not callable(fn):
         raise ValueError(f"{path} is not callable")
+    return fn
+
+
+def made_by(path: str) -> Callable[..., str]:
+    """``package.module:name`` of a factory → the function that it gives. Raises ValueError when it cannot be used."""
+    factory = _found(path)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # the first line on stdout is the address
+            fn = factory()
+    except Exception as error:  # noqa: BLE001 - somebody else's code loads a model here
+        log.exception("the factory failed")
+        raise ValueError(f"{path}() failed: {type(error).__name__}: {error}") from error
+    if not callable(fn):
+        raise ValueError(f"{path}() gave {type(fn).__name__}, which is not callable")
     accepted(fn)
     return fn
 
@@ -119,8 +147,12 @@ def _decode(data: str) -> bytes:
 
 
 def _image(data: bytes) -> Any:
-    from PIL import Image
-
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise BadRequest(
+            "this server's environment has no Pillow, so it takes no pictures: pip install pillow"
+        ) from error
     try:
         return Image.open(io.BytesIO(data)).convert("RGB")
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:  # Pillow's, by format
@@ -144,6 +176,8 @@ class FunctionServer(ThreadingHTTPServer):
         """Call the function. Raises BadRequest, and whatever the function raises."""
         with tempfile.TemporaryDirectory(prefix="serve-") as folder:
             values = unpack(messages, Path(folder))
+            if unseen := [name for name in NAMES if name != "prompt" and values[name] and name not in self.takes]:
+                raise BadRequest(f"the function takes {', '.join(self.takes)}; the request has {unseen[0]}")
             with self.slots:
                 text = self.fn(**{name: values[name] for name in self.takes})
         if not isinstance(text, str):
@@ -152,14 +186,16 @@ class FunctionServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``/v1/models`` and ``/v1/chat/completions``, plain or as a stream of one chunk."""
+    """``/health``, ``/v1/models`` and ``/v1/chat/completions``, plain or as a stream of one chunk."""
 
     protocol_version = "HTTP/1.1"
     timeout = READ_TIMEOUT_S
     server: FunctionServer
 
     def do_GET(self) -> None:
-        if self.path.rstrip("/") == "/v1/models":
+        if self.path.rstrip("/") == "/health":
+            self._json(200, {"status": "ok", "model": self.server.model})
+        elif self.path.rstrip("/") == "/v1/models":
             model = {"id": self.server.model, "object": "model", "created": 0, "owned_by": "local"}
             self._json(200, {"object": "list", "data": [model]})
         else:
@@ -191,17 +227,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def _base(self, kind: str) -> dict[str, Any]:
         made = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": int(time.time())}
-        return made | {"model": self.server.model}
+        return {**made, "model": self.server.model}  # not made | …: Python 3.8
 
     def _completion(self, text: str) -> None:
         message = {"role": "assistant", "content": text}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
-        self._json(200, self._base("chat.completion") | {"choices": choices})
+        self._json(200, {**self._base("chat.completion"), "choices": choices})
 
     def _stream(self, text: str) -> None:
         base = self._base("chat.completion.chunk")
         events = [
-            base | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+            {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
             for delta, reason in (({"role": "assistant", "content": text}, None), ({}, "stop"))
         ]
         lines = [json.dumps(event, ensure_ascii=False) for event in events] + ["[DONE]"]
@@ -231,6 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until interrupted; the first line on stdout is the base URL. Exit 2: the call was wrong."""
     parser = argparse.ArgumentParser(prog="python -m models_ml.serve", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("callable", help="path.to.module:function")
+    parser.add_argument("--factory", action="store_true", help="the callable gives the function (and loads its model)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--model", help="the name to serve it under (default: the function's)")
@@ -238,7 +275,9 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     try:
-        fn = load_callable(options.callable)
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # run as a file, only the file's own folder is there
+        fn = made_by(options.callable) if options.factory else load_callable(options.callable)
         model = options.model or options.callable.rpartition(":")[2]
         server = FunctionServer(fn, model, options.host, options.port, max(1, options.concurrency))
     except (ValueError, OSError, OverflowError) as error:  # the last: a port above 65535

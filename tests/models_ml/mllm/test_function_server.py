@@ -1,5 +1,6 @@
 """A Python function behind an OpenAI-compatible server, asked through the project's own client."""
 
+import ast
 import base64
 import json
 import subprocess
@@ -184,6 +185,57 @@ def test_a_module_that_cannot_be_imported_and_a_port_that_cannot_be_are_said_in_
         assert message in capsys.readouterr().err
     assert main(["os:getcwd", "--port", "70000"]) == 2
     assert "65535" in capsys.readouterr().err
+
+
+def test_media_that_the_function_does_not_take_is_refused_not_left_out(tmp_path):
+    """Else the model would speak of what it has not heard."""
+    with served(lambda frames, prompt: "a bright voice") as endpoint, pytest.raises(ModelFailure) as caught:
+        describe_audio(endpoint, wav(tmp_path), "What is heard?")
+    assert caught.value.code == "http_400"
+    assert "the function takes frames, prompt; the request has audio_path" in caught.value.detail
+
+
+def test_health_says_which_model_is_up():
+    with served(lambda prompt: "x") as endpoint:
+        answer = json.load(urllib.request.urlopen(endpoint.base_url.replace("/v1", "/health"), timeout=5))
+    assert answer == {"status": "ok", "model": "mine"}
+
+
+def test_a_factory_is_called_once_and_gives_the_function(tmp_path, monkeypatch, capsys):
+    (tmp_path / "loading.py").write_text(
+        "import os\n"
+        "def load():\n    print('loaded', flush=True)\n    return lambda prompt: f'{prompt} by {os.getpid()}'\n"
+        "def broken():\n    raise RuntimeError('no weights')\n"
+        "def wrong():\n    return 5\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, message in (("broken", "no weights"), ("wrong", "gave int, which is not callable")):
+        assert main(["--factory", f"loading:{name}", "--port", "0"]) == 2
+        assert message in capsys.readouterr().err
+    command = [sys.executable, str(ROOT / "models_ml/serve.py"), "--factory", "loading:load", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            # What it prints while it loads goes to stderr: the first line is the address.
+            endpoint = Endpoint(process.stdout.readline().strip(), "load", timeout_s=10, max_retries=0)
+            texts = {complete(endpoint, [{"role": "user", "content": "asked"}]).text for _ in range(2)}
+            assert texts == {f"asked by {process.pid}"}
+        finally:
+            process.terminate()
+
+
+def test_the_file_is_written_for_old_pythons_and_needs_nothing_of_this_project():
+    source = (ROOT / "models_ml/serve.py").read_text("utf-8")
+    tree = ast.parse(source, feature_version=(3, 8))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
+    }
+    assert imported - sys.stdlib_module_names == {"PIL"}
 
 
 def test_the_command_serves_a_function_from_the_working_directory(tmp_path):

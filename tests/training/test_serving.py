@@ -1,0 +1,66 @@
+"""A checkpoint comes back: served from a process of its own, asked by the project's client."""
+
+import base64
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models_ml.llm import Endpoint, ModelFailure, complete
+from models_ml.mllm import describe_audio, describe_frames, with_media
+from models_ml.serve import main
+from tests.training import world
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def served(fitted: Path) -> Any:
+    command = [sys.executable, "-m", "models_ml.serve", "--factory", "training.serving:describer"]
+    environ = os.environ | {"AFFECTGPT_RUN": str(fitted), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*command, "--model", "affectgpt", "--port", "0"], cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            url = process.stdout.readline().strip()  # type: ignore[union-attr]
+            yield Endpoint(url, "affectgpt", timeout_s=60, max_retries=0)
+        finally:
+            process.terminate()
+
+
+def watched(endpoint: Endpoint, path: Path) -> str:
+    url = "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
+    return complete(endpoint, with_media("?", [{"type": "video_url", "video_url": {"url": url}}])).text
+
+
+def test_it_describes_what_it_sees_and_what_it_hears(served: Endpoint, tmp_path: Path) -> None:
+    films = [world.write_clip(tmp_path / f"{index}.mp4", index, audio=False) for index in (0, 3, 5)]
+    seen = [watched(served, film) for film in films]
+    assert all(seen)
+    assert len(set(seen)) > 1  # another film, another answer
+    assert seen[0] == watched(served, films[0])
+    sounds = [world.write_clip(tmp_path / f"{index}.wav", index, video=False) for index in (0, 4)]
+    assert all(describe_audio(served, sound.read_bytes(), "?").text for sound in sounds)
+
+
+def test_what_it_does_not_take_is_refused(served: Endpoint) -> None:
+    from tests.support.tiny_media import picture
+
+    with pytest.raises(ModelFailure, match="the function takes video_path, audio_path, prompt; the request has frames"):
+        describe_frames(served, [picture()], "?")
+    with pytest.raises(ModelFailure, match="about one file"):
+        complete(served, [{"role": "user", "content": "?"}])
+
+
+def test_a_run_that_is_not_there_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AFFECTGPT_RUN", raising=False)
+    assert main(["--factory", "training.serving:describer", "--port", "0"]) == 2
+    assert "set AFFECTGPT_RUN" in capsys.readouterr().err
+    monkeypatch.setenv("AFFECTGPT_RUN", str(tmp_path))
+    assert main(["--factory", "training.serving:describer", "--port", "0"]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
