@@ -24,26 +24,27 @@ class ReadOnly(admin.ModelAdmin):
 
 @admin.register(PreLabeller)
 class PreLabellerAdmin(admin.ModelAdmin):
-    list_display = ["name", "kind", "modality", "language", "model", "trust"]
+    list_display = ["name", "kind", "modality", "language", "model", "trust", "concurrency", "rate_per_minute"]
     list_filter = ["kind", "modality", "trust"]
     search_fields = ["name", "model"]
 
 
 @admin.register(Pipeline)
 class PipelineAdmin(ReadOnly):
-    list_display = ["name", "version", "sha256", "created_at"]
+    list_display = ["name", "version", "sha256", "created_by", "created_at"]
+    list_select_related = ["created_by"]
 
 
 @admin.register(Run)
 class RunAdmin(ReadOnly):
-    list_display = ["id", "corpus", "pipeline", "state", "started_by", "created_at", "finished_at"]
+    list_display = ["id", "corpus", "pipeline", "state", "clips", "started_by", "created_at", "finished_at"]
     list_filter = ["state"]
     list_select_related = ["corpus", "pipeline", "started_by"]
 
 
 @admin.register(Job)
 class JobAdmin(ReadOnly):
-    list_display = ["id", "run", "clip", "step", "state", "error_code", "attempts", "losses", "calls"]
+    list_display = ["id", "run", "clip", "step", "state", "error_code", "attempts", "losses", "calls", "cost"]
     list_filter = ["state", "step"]
     list_select_related = ["run__pipeline", "clip"]
 

@@ -1,4 +1,4 @@
-"""REST of prelabels."""
+"""REST of prelabels: runs and their jobs."""
 
 from typing import Any
 
@@ -13,19 +13,53 @@ from rest_framework.views import APIView
 from annotator.clips.access import corpus_for
 from annotator.core.errors import Invalid
 
-from . import queries, services
+from . import progress, queries, services, tallies
 from .models import Job, Run
+from .pipeline_api import urlpatterns as pipeline_urls
 
 RUN_STATES = [state for state, _label in Run.STATES]
 JOB_STATES = [state for state, _label in Job.STATES]
 
 
+class BudgetSerializer(serializers.Serializer):
+    """Limits of a run; a missing one is none."""
+
+    tokens = serializers.IntegerField(required=False, min_value=1)
+    money = serializers.FloatField(required=False, min_value=0)
+    gpu_seconds = serializers.FloatField(required=False, min_value=0)
+
+
 class RunRequestSerializer(serializers.Serializer):
-    """What to run; without `clips`, over all clips of the corpus."""
+    """What to run; without `clips` and `filter`, over all clips of the corpus.
+
+    `pipeline` is `measured` unless `prelabellers` are named. With both, the models named take the place of the
+    configured servers in the pipeline's steps, and steps named leave out the others. `filter`: `without` (a step not
+    done yet), `without_record` (coarse, fine), `speaker`, `source`, `label` (text or list), `min_duration`,
+    `max_duration` (seconds), `sample` and `seed`.
+    """
 
     pipeline = serializers.CharField(default=None, max_length=80)
     prelabellers = serializers.ListField(child=serializers.CharField(max_length=120), required=False, max_length=50)
     clips = serializers.ListField(child=serializers.CharField(max_length=200), required=False)
+    filter = serializers.DictField(required=False)
+    budget = BudgetSerializer(required=False)
+
+    def wanted(self) -> dict[str, Any]:
+        """The keyword arguments of `create_run` and `estimate`."""
+        data = self.validated_data
+        return {
+            "pipeline_name": data["pipeline"],
+            "prelabellers": data.get("prelabellers"),
+            "clip_names": data.get("clips"),
+            "only": data.get("filter"),
+            "budget": data.get("budget"),
+        }
+
+
+class StartRequestSerializer(RunRequestSerializer):
+    """What to run, and which repetition: identical requests of one repetition are paid once."""
+
+    repeat = serializers.IntegerField(default=0, min_value=0, max_value=32_767)
 
 
 class JobCountsSerializer(serializers.Serializer):
@@ -43,17 +77,85 @@ class RunSerializer(serializers.ModelSerializer):
     pipeline_version = serializers.IntegerField(source="pipeline.version")
     started_by = serializers.CharField(source="started_by.username", default=None, allow_null=True)
     state = serializers.ChoiceField(choices=RUN_STATES)
+    filter = serializers.DictField(source="selection")
+    budget = BudgetSerializer()
     jobs = serializers.SerializerMethodField()
 
     class Meta:
         model = Run
-        fields = ["id", "corpus", "pipeline", "pipeline_version", "state", "jobs", "parameters", "started_by",
-                  "created_at", "finished_at"]  # fmt: skip
+        fields = ["id", "corpus", "pipeline", "pipeline_version", "state", "reason", "jobs", "clips", "filter",
+                  "budget", "repeat", "parameters", "started_by", "created_at", "planned_at",
+                  "finished_at"]  # fmt: skip
 
     @extend_schema_field(JobCountsSerializer)
     def get_jobs(self, run: Run) -> dict[str, int]:
         known = self.context.get("counts")
-        return known[run.pk] if known is not None else queries.run_counts(run)
+        return known[run.pk] if known is not None else tallies.counts_of([run])[run.pk]
+
+
+class SpentSerializer(serializers.Serializer):
+    tokens = serializers.IntegerField()
+    money = serializers.FloatField()
+    gpu_seconds = serializers.FloatField()
+
+
+class ProgressSerializer(serializers.Serializer):
+    """`jobs`: all that the run will have; `rate` in jobs per second; `cached`: jobs whose answer was in the cache."""
+
+    jobs = serializers.IntegerField()
+    made = serializers.IntegerField()
+    ended = serializers.IntegerField()
+    percent = serializers.FloatField()
+    rate = serializers.FloatField(allow_null=True)
+    eta_seconds = serializers.IntegerField(allow_null=True)
+    calls = serializers.IntegerField()
+    cached = serializers.IntegerField()
+    losses = serializers.IntegerField()
+    spent = SpentSerializer()
+    codes = serializers.ListField(child=serializers.DictField(), help_text="Failed and skipped jobs by step and code.")
+
+
+class RunDetailSerializer(RunSerializer):
+    progress = serializers.SerializerMethodField()
+
+    class Meta(RunSerializer.Meta):
+        fields = [*RunSerializer.Meta.fields, "progress"]
+
+    @extend_schema_field(ProgressSerializer)
+    def get_progress(self, run: Run) -> dict[str, Any]:
+        return dict(ProgressSerializer(progress.run_progress(run)).data)
+
+
+class StepEstimateSerializer(serializers.Serializer):
+    """A figure is null where there is nothing to estimate it from; `note` says why."""
+
+    step = serializers.CharField()
+    jobs = serializers.IntegerField()
+    calls = serializers.IntegerField()
+    prompt_tokens = serializers.IntegerField(allow_null=True)
+    completion_tokens = serializers.IntegerField(allow_null=True)
+    money = serializers.FloatField(allow_null=True)
+    gpu_seconds = serializers.FloatField(allow_null=True)
+    seconds = serializers.FloatField(allow_null=True)
+    concurrency = serializers.IntegerField(allow_null=True)
+    measured_on = serializers.IntegerField()
+    note = serializers.CharField()
+
+
+class EstimateTotalsSerializer(SpentSerializer):
+    seconds = serializers.FloatField()
+
+
+class EstimateSerializer(serializers.Serializer):
+    pipeline = serializers.CharField()
+    clips = serializers.IntegerField()
+    jobs = serializers.IntegerField()
+    calls = serializers.IntegerField()
+    obstacles = serializers.ListField(child=serializers.DictField())
+    steps = StepEstimateSerializer(many=True)
+    totals = EstimateTotalsSerializer()
+    unknown = serializers.ListField(child=serializers.CharField())
+    over_budget = serializers.ListField(child=serializers.CharField())
 
 
 class JobSerializer(serializers.ModelSerializer):
@@ -63,8 +165,8 @@ class JobSerializer(serializers.ModelSerializer):
     class Meta:
         model = Job
         fields = ["id", "clip", "clip_id", "step", "state", "reason", "error_code", "attempts", "losses", "calls",
-                  "prompt_tokens", "completion_tokens", "seconds", "started_at", "finished_at",
-                  "provenance"]  # fmt: skip
+                  "prompt_tokens", "completion_tokens", "seconds", "gpu_seconds", "cost", "cached", "started_at",
+                  "finished_at", "provenance", "exchange"]  # fmt: skip
 
 
 class CorpusRuns(generics.ListAPIView):
@@ -76,30 +178,35 @@ class CorpusRuns(generics.ListAPIView):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         corpus = corpus_for(request.user, kwargs["slug"], "run.view")
         page = self.paginate_queryset(queries.runs_of(corpus)) or []
-        counts = queries.counts_of_runs(page)
+        counts = tallies.counts_of(page)
         return self.get_paginated_response(RunSerializer(page, many=True, context={"counts": counts}).data)
 
-    @extend_schema(request=RunRequestSerializer, responses={201: RunSerializer})
+    @extend_schema(request=StartRequestSerializer, responses={201: RunSerializer})
     def post(self, request: Request, slug: str) -> Response:
         corpus = corpus_for(request.user, slug, "run.start")
-        wanted = RunRequestSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        run = services.create_run(
-            request.user,
-            corpus,
-            wanted.validated_data["pipeline"],
-            prelabellers=wanted.validated_data.get("prelabellers"),
-            clip_names=wanted.validated_data.get("clips"),
-        )
+        asked = StartRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        run = services.create_run(request.user, corpus, **asked.wanted(), repeat=asked.validated_data["repeat"])
         return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
-class RunDetail(APIView):
-    """One run with its jobs by state."""
+class EstimateRun(APIView):
+    """What such a run would do and cost, by what its steps really took before; nothing is written."""
 
-    @extend_schema(responses=RunSerializer)
+    @extend_schema(request=RunRequestSerializer, responses=EstimateSerializer)
+    def post(self, request: Request, slug: str) -> Response:
+        corpus = corpus_for(request.user, slug, "run.start")
+        asked = RunRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return Response(services.estimate(corpus, **asked.wanted()))
+
+
+class RunDetail(APIView):
+    """One run with its jobs by state and its progress."""
+
+    @extend_schema(responses=RunDetailSerializer)
     def get(self, request: Request, pk: int) -> Response:
-        return Response(RunSerializer(queries.run_for(request.user, pk)).data)
+        return Response(RunDetailSerializer(queries.run_for(request.user, pk)).data)
 
 
 class RunJobs(generics.ListAPIView):
@@ -139,6 +246,33 @@ class CancelRun(APIView):
         return Response(RunSerializer(services.cancel_run(request.user, run)).data)
 
 
+class PauseRun(APIView):
+    """Take no more jobs until the run is resumed. 409 where it does not go on."""
+
+    @extend_schema(request=None, responses=RunSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        run = queries.run_for(request.user, pk, "run.start")
+        return Response(RunSerializer(services.pause_run(request.user, run)).data)
+
+
+class ResumeRequestSerializer(serializers.Serializer):
+    """With `budget`, the run's limits are replaced."""
+
+    budget = BudgetSerializer(required=False, allow_null=True)
+
+
+class ResumeRun(APIView):
+    """Let a paused run go on. 409 where it is not paused, 422 where its budget is spent."""
+
+    @extend_schema(request=ResumeRequestSerializer, responses=RunSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        run = queries.run_for(request.user, pk, "run.start")
+        asked = ResumeRequestSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        budget = asked.validated_data.get("budget")
+        return Response(RunSerializer(services.resume_run(request.user, run, budget)).data)
+
+
 class RetryRun(APIView):
     """Queue the failed jobs again. 409 where nothing has failed or the run was cancelled."""
 
@@ -152,8 +286,12 @@ class RetryRun(APIView):
 
 urlpatterns = [
     path("corpora/<slug:slug>/runs/", CorpusRuns.as_view(), name="api-runs"),
+    path("corpora/<slug:slug>/runs/estimate/", EstimateRun.as_view(), name="api-runs-estimate"),
     path("runs/<int:pk>/", RunDetail.as_view(), name="api-run"),
     path("runs/<int:pk>/jobs/", RunJobs.as_view(), name="api-run-jobs"),
     path("runs/<int:pk>/cancel/", CancelRun.as_view(), name="api-run-cancel"),
+    path("runs/<int:pk>/pause/", PauseRun.as_view(), name="api-run-pause"),
+    path("runs/<int:pk>/resume/", ResumeRun.as_view(), name="api-run-resume"),
     path("runs/<int:pk>/retry/", RetryRun.as_view(), name="api-run-retry"),
+    *pipeline_urls,
 ]

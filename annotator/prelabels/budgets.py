@@ -81,6 +81,12 @@ def exceeded(run: Run) -> str:
     return reason
 
 
+def spent_of(totals: Mapping[str, Any]) -> dict[str, float]:
+    """What `tallies.totals` say was spent, by the names of a budget."""
+    tokens = totals["prompt_tokens"] + totals["completion_tokens"]
+    return {"tokens": tokens, "money": totals["cost"], "gpu_seconds": totals["gpu_seconds"]}
+
+
 def reached(budget: Mapping[str, float], spent: Mapping[str, float]) -> list[tuple[str, float, float]]:
     """(name, spent, limit) of every limit that is reached."""
     return [

@@ -204,8 +204,8 @@ def _read(text: str) -> list[Item]:
         raise Invalid(_("The text is longer than %(most)d characters.") % {"most": LARGEST})
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise Invalid(_line(event.start_mark.line) + ": " + _("no references (*name) here, please."))
+            if isinstance(event, yaml.AliasEvent) and (mark := event.start_mark):
+                raise Invalid(_line(mark.line) + ": " + _("no references (*name) here, please."))
         loader = yaml.SafeLoader(text)
         try:
             root = loader.get_single_node()

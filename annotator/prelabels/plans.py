@@ -163,7 +163,7 @@ def _pipeline(name: str) -> Plan:
         raise Invalid(
             _("There is no pipeline “%(name)s”. There are: %(known)s.") % {"name": name, "known": ", ".join(known)}
         )
-    return Plan(name, definition_of([declared_part(item) for item in row.declaration]), row.declaration)
+    return Plan(name, definition_of([declared_part(item) for item in row.declaration or []]), row.declaration)
 
 
 def own_pipelines() -> QuerySet[Pipeline]:
@@ -244,30 +244,34 @@ def definition_of(parts: list[Part]) -> dict[str, Any]:
     return {"steps": steps}
 
 
-@transaction.atomic
-def pipeline_row(plan: Plan, user: Any = None) -> Pipeline:
-    """The `Pipeline` with exactly this content, made as the next version where there is none.
+def known_row(plan: Plan) -> Pipeline | None:
+    """The `Pipeline` with exactly this content, if there is one.
 
     Of a pipeline that somebody wrote only the newest version counts: who writes again what an older one said wants it
     to be the newest.
     """
-    canonical = json.dumps(plan.definition, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    sha256 = hashlib.sha256(canonical.encode()).hexdigest()
+    sha256 = content_sha256(plan)
     own = plan.declaration is not None
+    versions = Pipeline.objects.filter(name=plan.name, declaration__isnull=not own).order_by("-version")
+    if not own:
+        return versions.filter(sha256=sha256).first()
+    latest = versions.first()
+    return latest if latest and (latest.sha256, latest.declaration) == (sha256, plan.declaration) else None
 
-    def found() -> Pipeline | None:
-        versions = Pipeline.objects.filter(name=plan.name, declaration__isnull=not own).order_by("-version")
-        if not own:
-            return versions.filter(sha256=sha256).first()
-        latest = versions.first()
-        same = latest is not None and (latest.sha256, latest.declaration) == (sha256, plan.declaration)
-        return latest if same else None
 
-    if row := found():
+def content_sha256(plan: Plan) -> str:
+    canonical = json.dumps(plan.definition, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@transaction.atomic
+def pipeline_row(plan: Plan, user: Any = None) -> Pipeline:
+    """The `Pipeline` with exactly this content, made as the next version where there is none."""
+    if row := known_row(plan):
         return row
     with connection.cursor() as cursor:  # two first uses at once: the second waits here, then finds the row
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('prelabels.pipeline'))")
-    if row := found():
+    if row := known_row(plan):
         return row
     latest = Pipeline.objects.filter(name=plan.name).order_by("-version").first()
     return Pipeline.objects.create(
@@ -275,6 +279,6 @@ def pipeline_row(plan: Plan, user: Any = None) -> Pipeline:
         version=latest.version + 1 if latest else 1,
         definition=plan.definition,
         declaration=plan.declaration,
-        created_by=user or (latest.created_by if latest and own else None),
-        sha256=sha256,
+        created_by=user or (latest.created_by if latest and plan.declaration is not None else None),
+        sha256=content_sha256(plan),
     )

@@ -41,8 +41,7 @@ def run_progress(run: Run) -> dict[str, Any]:
     ended = made - sum(found["counts"][state] for state in OPEN)
     rate = _rate(run) if run.state in GOING and run.finished_at is None else None
     first = found["steps"].get(keys[0], {}) if keys else {}
-    spent = {"tokens": found["prompt_tokens"] + found["completion_tokens"], "money": found["cost"],
-             "gpu_seconds": found["gpu_seconds"]}  # fmt: skip
+    spent = budgets.spent_of(found)
     return {
         **found,
         "jobs": jobs,
@@ -82,7 +81,8 @@ def _rate(run: Run) -> float | None:
 
 def endpoints(run: Run) -> list[dict[str, Any]]:
     """Latency, load and breaker of each server that the run asks; nothing where Redis does not answer."""
-    return traffic.endpoint_stats(run)
+    stats = getattr(traffic, "endpoint_stats", None)
+    return stats(run) if stats else []
 
 
 def reasons(run: Run, codes: list[dict[str, Any]]) -> list[dict[str, Any]]:

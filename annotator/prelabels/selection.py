@@ -137,7 +137,8 @@ def choose(run: Run, names: Iterable[str] | None) -> None:
 
 def _write_named(run: Run, names: Iterable[str]) -> int:
     """The number of clips that were named; a name given twice counts once."""
-    corpus, unknown, count = run.corpus, [], 0
+    corpus, count = run.corpus, 0
+    unknown: list[str] = []
     given = (name.strip() for name in names)
     for batch in _batches(name for name in given if name):
         sayable = sorted({name for name in batch if "\x00" not in name})

@@ -20,7 +20,7 @@ def totals(run: Run) -> dict[str, Any]:
 
     `seconds` are of work, `cost` is money.
     """
-    rows = (
+    rows: Any = (
         RunTally.objects.filter(run_id=run.pk)
         .order_by()
         .values("step", "state", "error_code")

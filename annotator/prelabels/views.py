@@ -15,10 +15,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from annotator.clips.access import corpus_for, may
 from annotator.clips.models import Corpus
 from annotator.core.errors import WorkbenchError
-from models_ml.steps import PIPELINES, STEPS
+from models_ml.steps import PIPELINES
 
-from . import plans, queries, services
-from .forms import RunForm
+from . import budgets, pipelines, plans, progress, queries, services, tallies, words
+from .forms import BudgetForm, RunForm
 from .models import Run
 
 POLLING_ENDS = 286  # htmx stops polling at this status
@@ -28,19 +28,18 @@ PAGE = 25
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def runs(request: HttpRequest, slug: str) -> HttpResponse:
-    """The corpus's runs, newest first; POST starts one. Errors of the form answer 422."""
+    """The corpus's runs, newest first; POST starts one, or with `estimate` says what it would do and cost. Errors of
+    the form answer 422."""
     if request.method == "POST":
         corpus = corpus_for(request.user, slug, "run.start")
         form = RunForm(corpus, request.POST)
         if form.is_valid():
             try:
-                run = services.create_run(
-                    request.user,
-                    corpus,
-                    None if form.cleaned_data["prelabellers"] else form.cleaned_data["pipeline"],
-                    prelabellers=form.cleaned_data["prelabellers"] or None,
-                    clip_names=form.cleaned_data["clips"],
-                )
+                if "estimate" in request.POST:
+                    found = services.estimate(corpus, **form.wanted())
+                    return _runs_page(request, corpus, form, estimate=found)
+                repeat = form.cleaned_data["repeat"] or 0
+                run = services.create_run(request.user, corpus, **form.wanted(), repeat=repeat)
             except WorkbenchError as error:
                 form.add_error(None, error.message)
             else:
@@ -50,9 +49,11 @@ def runs(request: HttpRequest, slug: str) -> HttpResponse:
     return _runs_page(request, corpus, RunForm(corpus))
 
 
-def _runs_page(request: HttpRequest, corpus: Corpus, form: RunForm, status: int = 200) -> HttpResponse:
+def _runs_page(
+    request: HttpRequest, corpus: Corpus, form: RunForm, status: int = 200, estimate: dict[str, Any] | None = None
+) -> HttpResponse:
     page = Paginator(queries.runs_of(corpus), PAGE).get_page(request.GET.get("page"))
-    counts = queries.counts_of_runs(list(page.object_list))
+    counts = tallies.counts_of(list(page.object_list))
     may_start = may(request.user, corpus, "run.start")
     context = {
         "corpus": corpus,
@@ -61,6 +62,8 @@ def _runs_page(request: HttpRequest, corpus: Corpus, form: RunForm, status: int 
         "rows": [(run, counts[run.pk], sum(counts[run.pk].values())) for run in page.object_list],
         "form": form if may_start else None,
         "obstacles": _obstacles(corpus) if may_start else [],
+        "estimate": estimate,
+        "may_see_pipelines": pipelines.may(request.user, "pipeline.view"),
     }
     return render(request, "prelabels/runs.html", context, status=status)
 
@@ -81,14 +84,14 @@ def _obstacles(corpus: Corpus) -> list[dict[str, Any]]:
 @login_required
 @require_safe
 def run(request: HttpRequest, pk: int) -> HttpResponse:
-    """A run: counts by state and step, rate, time to go, tokens, failures with reasons."""
+    """A run: counts by state and step, rate, time to go, what was spent, servers, failures with reasons."""
     row = queries.run_for(request.user, pk)
     return render(request, "prelabels/run.html", _run_context(request, row))
 
 
 @login_required
 @require_safe
-def progress(request: HttpRequest, pk: int) -> HttpResponse:
+def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of the page that changes; status 286 once the run has ended, so that polling stops."""
     row = queries.run_for(request.user, pk)
     status = 200 if row.finished_at is None else POLLING_ENDS
@@ -96,28 +99,31 @@ def progress(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _run_context(request: HttpRequest, row: Run) -> dict[str, Any]:
-    found = queries.run_progress(row)
+    found = progress.run_progress(row)
+    limits = {item["name"] for item in found["budget"]}
     return {
         "corpus": row.corpus,
         "tab": "runs",
         "run": row,
         "progress": found,
         "eta": str(timedelta(seconds=found["eta_seconds"])) if found["eta_seconds"] is not None else "",
+        "selection": words.selection(row.selection),
+        "reason": words.pause_reason(row, found["spent"]),
+        "budget": [item | {"label": words.limit(item["name"])} for item in found["budget"]],
+        "spent": [(words.limit(name), found["spent"][name]) for name in budgets.LIMITS if name not in limits],
+        "endpoints": progress.endpoints(row),
         "groups": [
-            {**group, "reason": _reason(group["step"], group["error_code"], group["reason"])}
-            for group in queries.failure_groups(row)
+            {**group, "reason": words.reason(group["step"], group["error_code"], group["reason"])}
+            for group in progress.reasons(row, found["codes"])
         ],
-        "failed_jobs": [(job, _reason(job.step, job.error_code, job.reason)) for job in queries.failures(row)],
+        "failed_jobs": [
+            (job, words.reason(job.step, job.error_code, job.reason), progress.exchange_of(job))
+            for job in (progress.latest_failures(row) if found["counts"]["failed"] else [])
+        ],
         "may_start": may(request.user, row.corpus, "run.start"),
-        # Counting a million jobs every two seconds would be the load, not the progress.
-        "every": "2s" if found["jobs"] < 20_000 else "10s",
+        "resume": BudgetForm(initial=row.budget, auto_id="resume-%s") if row.state == "paused" else None,
+        "every": "2s",
     }
-
-
-def _reason(step: str, code: str, reason: str) -> str:
-    """A job's stored reason; how to configure a server is said in the reader's language."""
-    spec = STEPS.get(step)  # a registered pre-labeller's step has another key and names its own setting
-    return plans.how_to(spec.endpoint) if code == "not-configured" and spec and spec.endpoint else reason
 
 
 @login_required
@@ -128,6 +134,36 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     services.cancel_run(request.user, row)
     messages.success(request, _("The run is cancelled. Jobs that a worker was at are still finished."))
     return redirect("prelabels:run", pk=pk)
+
+
+@login_required
+@require_POST
+def pause(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take no more jobs until the run is resumed."""
+    row = queries.run_for(request.user, pk, "run.start")
+    services.pause_run(request.user, row)
+    messages.success(request, _("The run is paused. Jobs that a worker was at are still finished."))
+    return redirect("prelabels:run", pk=pk)
+
+
+@login_required
+@require_POST
+def resume(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a paused run go on, with the budget that was sent along (none sent: as it was)."""
+    row = queries.run_for(request.user, pk, "run.start")
+    form = BudgetForm(request.POST, auto_id="resume-%s")
+    sent = any(name in request.POST for name in budgets.LIMITS)
+    if form.is_valid():
+        try:
+            services.resume_run(request.user, row, form.budget() if sent else None)
+        except WorkbenchError as error:
+            if error.status != 422:
+                raise
+            form.add_error(None, error.message)
+        else:
+            messages.success(request, _("The run goes on."))
+            return redirect("prelabels:run", pk=pk)
+    return render(request, "prelabels/run.html", _run_context(request, row) | {"resume": form}, status=422)
 
 
 @login_required
