@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from annotator.clips.access import may, require
@@ -405,6 +406,12 @@ def _end(user: Any, claim_id: int, state: str, reason: str) -> Claim:
         user, action, corpus=claim.corpus.slug, target=f"claim {claim.pk}", clip=claim.clip.name, reason=reason
     )
     return claim
+
+
+def claim_on(user_id: int, clip_id: int) -> int | None:
+    """This person's live claim on the clip, where the lease has not ended."""
+    claims = Claim.objects.filter(user_id=user_id, clip_id=clip_id, state="live", lease_end__gt=Now())
+    return claims.values_list("id", flat=True).first()
 
 
 def is_live(claim_id: int, user_id: int) -> bool:

@@ -9,7 +9,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from . import services
-from .models import AuTrack, Clip, Corpus, DerivedMedia, Flag, Membership, Subtitle, Upload, UploadedFile
+from .models import (
+    AuTrack,
+    Clip,
+    Corpus,
+    DerivedMedia,
+    Flag,
+    Membership,
+    SeenPerson,
+    Subtitle,
+    TargetPerson,
+    Upload,
+    UploadedFile,
+)
 
 
 class ReadOnly:
@@ -57,6 +69,17 @@ class TrackInline(ReadOnly, admin.StackedInline):
     extra = 0
 
 
+class PeopleInline(ReadOnly, admin.TabularInline):
+    model = SeenPerson
+    fields = ["number", "source", "place", "span_start", "span_end", "presence", "area"]
+    extra = 0
+
+
+class TargetInline(ReadOnly, admin.StackedInline):
+    model = TargetPerson
+    extra = 0
+
+
 @admin.register(Clip)
 class ClipAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["name", "corpus", "duration", "has_video", "has_audio", "derived", "synthetic", "withdrawn_at"]
@@ -64,7 +87,7 @@ class ClipAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ["name", "media_sha256"]
     list_select_related = ["corpus"]
     show_full_result_count = False
-    inlines = [SubtitleInline, TrackInline, DerivedInline]
+    inlines = [SubtitleInline, TrackInline, PeopleInline, TargetInline, DerivedInline]
     actions = ["withdraw"]
 
     @admin.action(description=gettext_lazy("Withdraw the selected clips for good"))

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from annotator.core.errors import Gone, Invalid, NotFound
 from annotator.core.middleware import in_chunks
 
-from . import queries, services, uploads
+from . import people, queries, services, uploads
 from . import serializers as shapes
 from .access import corpus_for, require, require_scope
 from .manifest import ingest_rows, jsonl_rows
@@ -68,7 +68,7 @@ class CorpusProgress(APIView):
 
 
 class ClipList(generics.ListAPIView):
-    """Clips of a corpus (`?search=` part of a name, `?filter=` no-media, no-audio, no-subtitle, au, flagged),
+    """Clips of a corpus (`?search=` part of a name, `?filter=` no-media, no-audio, no-subtitle, au, people, flagged),
     and the upload of one."""
 
     serializer_class = shapes.ClipSerializer
@@ -156,6 +156,35 @@ class ClipFlags(APIView):
         return Response(shapes.FlagSerializer(flag).data, status=status.HTTP_201_CREATED)
 
 
+class ClipPerson(APIView):
+    """Who is seen in a clip, and whom it is about."""
+
+    @extend_schema(responses={200: shapes.ClipPersonSerializer, 410: PROBLEM})
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(self._told(self._seen(request, pk)))
+
+    @extend_schema(request=shapes.ChosenPersonSerializer, responses={200: shapes.ClipPersonSerializer, 422: PROBLEM})
+    def put(self, request: Request, pk: int) -> Response:
+        """Say whom the clip is about (a reviewer or manager; an annotator on a clip that they hold)."""
+        clip = self._seen(request, pk)
+        asked = shapes.ChosenPersonSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        people.choose_person(request.user, clip, asked.validated_data["number"])
+        return Response(self._told(clip))
+
+    def _seen(self, request: Request, pk: int) -> Clip:
+        clip = Clip.objects.select_related("corpus").filter(pk=pk).first()
+        if clip is None:
+            raise NotFound(_("There is no such object, or you may not see it."))
+        people.check_access(request.user, clip)
+        if clip.withdrawn_at:
+            raise Gone(_("This clip was withdrawn."), name=clip.name, media_sha256=clip.media_sha256)
+        return clip
+
+    def _told(self, clip: Clip) -> dict[str, Any]:
+        return shapes.ClipPersonSerializer(people.told(clip)).data
+
+
 def _clip(request: Request, pk: int, action: str) -> Clip:
     found = Clip.objects.select_related("corpus", "au_track").prefetch_related("derivatives", "subtitles")
     clip = found.filter(pk=pk).first()
@@ -172,5 +201,6 @@ urlpatterns = [
     path("corpora/<slug:slug>/clips/", ClipList.as_view(), name="clip-list"),
     path("corpora/<slug:slug>/clips/bulk/", ClipBulk.as_view(), name="clip-bulk"),
     path("clips/<int:pk>/", ClipDetail.as_view(), name="clip-detail"),
+    path("clips/<int:pk>/person/", ClipPerson.as_view(), name="clip-person"),
     path("clips/<int:pk>/flags/", ClipFlags.as_view(), name="clip-flags"),
 ]

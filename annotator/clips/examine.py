@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
 from models_ml import face, media
@@ -15,14 +14,8 @@ from models_ml.media import MediaError
 
 from . import storage
 from .names import storable
+from .storage import scratch_root
 from .store import Item
-
-
-def scratch_root() -> Path:
-    """A private folder for files in the making; what a killed process leaves there is swept."""
-    root = Path(settings.VAR) / "tmp"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return root
 
 
 def fingerprint(path: Path) -> str:

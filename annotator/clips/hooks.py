@@ -10,6 +10,9 @@ from .models import Clip, Corpus
 # (request, clip) -> html-safe string below the player of a clip's page; "" for nothing.
 panels: list[Callable[[HttpRequest, Clip], str]] = []
 
+# (user id, clip id) -> the id of this person's live claim on the clip, or None.
+claims: list[Callable[[int, int], int | None]] = []
+
 # (corpora, user) -> {corpus id: {"key": JSON}}: joined into GET /corpora/{slug}/progress/, overview and home page.
 progress: list[Callable[[Sequence[Corpus], Any], dict[int, dict[str, Any]]]] = []
 

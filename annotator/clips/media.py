@@ -4,21 +4,24 @@ A URL is signed for one user (and, for an annotator, one claim) and lives as lon
 alone opens nothing: whoever asks must be signed in as that user, and still be allowed to see the clip.
 """
 
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.core import signing
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotator.core.errors import Forbidden, Gone, NotFound
+from models_ml.face import peak, read_openface
 
 from . import storage
 from .access import may
-from .models import Clip, DerivedMedia
+from .models import AuTrack, Clip, DerivedMedia
 
 # kind in a URL -> kind of the derived file
 KINDS = {
@@ -133,6 +136,26 @@ def au_path(clip: Clip) -> Path | None:
     if path is None:
         raise FileNotFoundError(2, "the clip's action-unit track is not there", track.path)
     return path
+
+
+def store_au_track(clip: Clip, csv: str, producer: str) -> AuTrack:
+    """Keep a produced OpenFace CSV as the clip's AU track, with the peak frame of its main face; call it in a
+    transaction, with the clip locked.
+
+    A track that the clip has already stays, whoever made it: the row of that one is returned. Raises AuTrackError for
+    a text that is no such CSV, OSError.
+    """
+    if (old := AuTrack.objects.filter(clip=clip).first()) is not None:
+        return old
+    with connection.cursor() as cursor:  # purging withdrawn media must not see the file without its row
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [storage.MEDIA_LOCK])
+    with tempfile.TemporaryDirectory(prefix="au-", dir=storage.scratch_root()) as folder:
+        path = Path(folder) / f"{clip.pk}.csv"
+        path.write_text(csv, encoding="utf-8")
+        track = read_openface(path)
+        stored = storage.put_au(path)
+    found = peak(track) if track.valid().any() else {}
+    return AuTrack.objects.create(clip=clip, path=stored.path, sha256=stored.sha256, producer=producer[:80], peak=found)
 
 
 def open_derived(clip: Clip, kind: str) -> Any:

@@ -11,6 +11,8 @@ from annotator.core.permissions import ACTIONS, ROLES
 
 LANGUAGES = [("zh", "Chinese"), ("en", "English")]
 LICENCES = [("open", "open"), ("restricted", "restricted")]
+# Who is meant where several people are seen in a clip and nobody said it: "none" waits for a person to say it.
+PERSON_RULES = [(rule, rule) for rule in ("largest", "longest", "most_central", "leftmost", "rightmost", "none")]
 models.CharField.register_lookup(Length)
 
 
@@ -35,6 +37,7 @@ class Corpus(models.Model):
     licence = models.CharField(max_length=10, choices=LICENCES, default="restricted")
     language = models.CharField(max_length=2, choices=LANGUAGES, default="en", help_text="Of rendered clues.")
     synthetic = models.BooleanField(default=False, help_text="Made by code; marked wherever it is shown.")
+    person_rule = models.CharField(max_length=12, choices=PERSON_RULES, default="largest")
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = CorpusQuerySet.as_manager()
@@ -46,6 +49,9 @@ class Corpus(models.Model):
             models.CheckConstraint(condition=Q(overlap__gte=1, overlap__lte=20), name="corpus_overlap_1_to_20"),
             models.CheckConstraint(condition=Q(review__in=["required", "none"]), name="corpus_review_known"),
             models.CheckConstraint(condition=Q(licence__in=["open", "restricted"]), name="corpus_licence_known"),
+            models.CheckConstraint(
+                condition=Q(person_rule__in=[rule for rule, _name in PERSON_RULES]), name="corpus_person_rule_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -202,6 +208,52 @@ class AuTrack(models.Model):
 
     def __str__(self) -> str:
         return f"AU track of {self.clip}"
+
+
+class SeenPerson(models.Model):
+    """Somebody seen in a clip: the track of a face over time. Made by a detector, never typed."""
+
+    export_class = "internal"
+
+    clip = models.ForeignKey(Clip, on_delete=models.CASCADE, related_name="people")
+    number = models.PositiveSmallIntegerField(help_text="From 1, the most present first.")
+    source = models.CharField(max_length=80, help_text="The detector, with its version.")
+    place = models.JSONField(help_text='{"zh", "en"}')
+    span_start = models.FloatField(help_text="Seconds.")
+    span_end = models.FloatField(help_text="Seconds.")
+    presence = models.FloatField(help_text="Share of the frames looked at.")
+    area = models.FloatField(null=True, help_text="Mean share of the picture; NULL = unknown.")
+    boxes = models.JSONField(help_text="[[t, x, y, w, h], ...] in seconds and shares of the picture.")
+
+    class Meta:
+        ordering = ["clip_id", "number"]
+        constraints = [models.UniqueConstraint(fields=["clip", "number"], name="person_number_once")]
+
+    def __str__(self) -> str:
+        return f"person {self.number} of {self.clip}"
+
+
+class TargetPerson(models.Model):
+    """Whom a clip is about: chosen by the corpus's rule, or by somebody, whose word a rule never overrides."""
+
+    export_class = "internal"
+
+    clip = models.OneToOneField(Clip, on_delete=models.CASCADE, related_name="target_person")
+    number = models.PositiveSmallIntegerField()
+    rule = models.CharField(max_length=12, blank=True, help_text="Empty where a person chose.")
+    chosen_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT)
+    chosen_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(rule="", chosen_by__isnull=False) | (~Q(rule="") & Q(chosen_by=None)),
+                name="target_by_rule_or_person",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.clip} is about person {self.number}"
 
 
 class DerivedMedia(models.Model):

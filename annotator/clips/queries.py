@@ -12,7 +12,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from . import hooks
-from .models import AuTrack, Clip, Corpus, Flag, Membership, Subtitle, Upload, UploadedFile
+from .models import (
+    AuTrack,
+    Clip,
+    Corpus,
+    Flag,
+    Membership,
+    SeenPerson,
+    Subtitle,
+    TargetPerson,
+    Upload,
+    UploadedFile,
+)
 
 FILTERS = {
     "": _("all clips"),
@@ -20,6 +31,7 @@ FILTERS = {
     "no-audio": _("without audio"),
     "no-subtitle": _("without subtitle"),
     "au": _("with AU track"),
+    "people": _("several people, nobody chosen"),
     "flagged": _("flagged"),
     "withdrawn": _("withdrawn"),
 }
@@ -48,6 +60,9 @@ def clips(corpus: Corpus, *, search: str = "", which: str = "") -> QuerySet[Clip
         "no-audio": Q(has_audio=False),
         "no-subtitle": ~subtitle,
         "au": Exists(AuTrack.objects.filter(clip=OuterRef("pk"))),
+        "people": Exists(SeenPerson.objects.filter(clip=OuterRef("pk"), number__gt=1))
+        & Exists(Corpus.objects.filter(pk=corpus.pk, person_rule="none"))
+        & ~Exists(TargetPerson.objects.filter(clip=OuterRef("pk"), rule="")),
         "flagged": Exists(Flag.objects.filter(clip=OuterRef("pk"), resolved_at=None)),
     }
     if which in narrowed:

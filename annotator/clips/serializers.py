@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from . import media, queries
 from .access import roles_on
-from .models import LANGUAGES, LICENCES, Clip, Corpus, Flag
+from .models import LANGUAGES, LICENCES, PERSON_RULES, Clip, Corpus, Flag
 
 _TEXTS = inline_serializer("ClipTexts", {lang: serializers.CharField(allow_null=True) for lang, _name in LANGUAGES})
 _URLS = inline_serializer(
@@ -26,7 +26,7 @@ class CorpusSerializer(serializers.ModelSerializer):
         model = Corpus
         fields = [
             *("id", "slug", "name", "overlap", "review", "licence", "language", "guideline", "synthetic"),
-            *("roles", "clips", "created_at"),
+            *("person_rule", "roles", "clips", "created_at"),
         ]
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
@@ -53,6 +53,32 @@ class NewCorpusSerializer(serializers.Serializer):
     language = serializers.ChoiceField(LANGUAGES, default="en")
     guideline = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
     synthetic = serializers.BooleanField(default=False)
+
+
+class SeenPersonSerializer(serializers.Serializer):
+    """Somebody seen in a clip; seconds and shares."""
+
+    number = serializers.IntegerField()
+    place = serializers.DictField(child=serializers.CharField(allow_blank=True))
+    span = serializers.ListField(child=serializers.FloatField())
+    presence = serializers.FloatField()
+    area = serializers.FloatField(allow_null=True)
+    boxes = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()))
+
+
+class ClipPersonSerializer(serializers.Serializer):
+    """Whom a clip is about: `target` is null where nobody is chosen, `by` the rule or "person"."""
+
+    rule = serializers.ChoiceField(PERSON_RULES)
+    people = SeenPersonSerializer(many=True)
+    target = serializers.IntegerField(allow_null=True)
+    by = serializers.CharField(allow_null=True)
+
+
+class ChosenPersonSerializer(serializers.Serializer):
+    """The number of the person meant; null: as the corpus's rule says."""
+
+    number = serializers.IntegerField(allow_null=True, min_value=0, max_value=9999)
 
 
 class ClipSerializer(serializers.ModelSerializer):

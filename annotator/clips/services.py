@@ -17,10 +17,10 @@ from annotator.core.permissions import ROLES
 
 from . import storage
 from .access import require
-from .models import LANGUAGES, AuTrack, Clip, Corpus, DerivedMedia, Flag, Membership
+from .models import LANGUAGES, AuTrack, Clip, Corpus, DerivedMedia, Flag, Membership, SeenPerson, TargetPerson
 from .names import storable
 from .signals import clip_withdrawn
-from .store import MEDIA_LOCK
+from .storage import MEDIA_LOCK
 
 PURGE_AFTER = timedelta(minutes=1)  # by then whoever withdrew the clip has removed its bytes, or was killed
 logger = structlog.get_logger(__name__)
@@ -196,6 +196,8 @@ def purge_media(clip_id: int) -> list[str]:
         storage.delete(name)
     clip.derivatives.all().delete()
     AuTrack.objects.filter(clip=clip).delete()
+    SeenPerson.objects.filter(clip=clip).delete()
+    TargetPerson.objects.filter(clip=clip).delete()
     Clip.objects.filter(pk=clip.pk).update(media_path="", media_url="", media="missing", derived="none")
     return gone
 

@@ -15,8 +15,17 @@ from django.core.files.storage import default_storage
 from models_ml.media import sha256_file
 
 MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+# Purging withdrawn media excludes storing: a file must not vanish between its look-up and the clip's commit.
+MEDIA_LOCK = 0x454D4552
 MAX_PATH = 1000  # characters of a path that the database keeps
 SUFFIXES = {"proxy": ".mp4", "muted": ".mp4", "audio": ".m4a", "wav": ".wav", "poster": ".jpg", "peaks": ".json"}
+
+
+def scratch_root() -> Path:
+    """A private folder for files in the making; what a killed process leaves there is swept."""
+    root = Path(settings.VAR) / "tmp"
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ from . import hooks, storage
 from .models import AuTrack, Clip, Corpus, DerivedMedia, Subtitle
 from .reports import Report
 from .signals import clips_changed
-from .storage import Stored
+from .storage import MEDIA_LOCK, Stored
 
-# Purging withdrawn media excludes storing: a file must not vanish between its look-up and the clip's commit.
-MEDIA_LOCK = 0x454D4552
 PLAIN = ("source", "speaker", "label")
 
 

@@ -55,7 +55,7 @@ def create_upload(
     words: dict[str, dict[str, str]] = {}
     if subtitles is not None:
         _check_size(subtitles, MAX_TABLE_BYTES)
-        with tempfile.TemporaryDirectory(prefix="table-", dir=examine.scratch_root()) as folder:
+        with tempfile.TemporaryDirectory(prefix="table-", dir=storage.scratch_root()) as folder:
             words = read_by_name(_spool(subtitles, Path(folder) / "subtitles.csv"), SUBTITLE_COLUMNS, report)
     tracks: dict[str, str] = {}
     for index, file in enumerate(au):
@@ -200,7 +200,7 @@ def ingest_now(user: Any, corpus: Corpus, fields: dict[str, Any], report: Report
             raise Invalid(_("Text must not have a NUL character."), errors={field: [_("has a NUL character")]})
     texts = {language: fields.get(f"subtitle_{language}", "") for language in ("zh", "en")}
     item.subtitles = {language: text for language, text in texts.items() if present(text)}
-    with tempfile.TemporaryDirectory(prefix="upload-", dir=examine.scratch_root()) as name:
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=storage.scratch_root()) as name:
         folder = Path(name)
         with _field("media", file.name or ""):
             _check_size(file, settings.UPLOAD_MAX_BYTES)
@@ -248,7 +248,7 @@ def _outcome(row: UploadedFile, report: Report) -> Outcome:
     try:
         item = Item(name=clean_name(Path(row.name).stem), from_file=True)
         item.subtitles = tables.get("subtitles", {}).get(item.name, {})
-        with tempfile.TemporaryDirectory(prefix="upload-", dir=examine.scratch_root()) as folder:
+        with tempfile.TemporaryDirectory(prefix="upload-", dir=storage.scratch_root()) as folder:
             path = _as_file(row.staged, Path(folder))
             prepare(corpus, item, path, suffix=Path(row.name).suffix)
             if track := tables.get("au", {}).get(item.name):
@@ -357,7 +357,7 @@ def _clear_failed() -> int:
 
 def _clear_scratch() -> int:
     """Folders that a killed process left; nothing lives in there for a day."""
-    old = [p for p in examine.scratch_root().iterdir() if time.time() - p.lstat().st_mtime > 24 * 3600]
+    old = [p for p in storage.scratch_root().iterdir() if time.time() - p.lstat().st_mtime > 24 * 3600]
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
     return len(old)

@@ -16,7 +16,7 @@ from annotator.core.permissions import ROLES, actions_of
 
 from . import services
 from .access import corpus_for, roles_on
-from .models import Corpus, Membership
+from .models import PERSON_RULES, Corpus, Membership
 from .queries import counted_above
 from .templatetags.workbench import my_corpora
 
@@ -93,6 +93,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "figures": _figures(progress),
         "members": members,
         "all_roles": ROLES,
+        "person_rules": [rule for rule, _name in PERSON_RULES],
     }
     return render(request, "clips/overview.html", context)
 

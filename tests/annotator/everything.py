@@ -38,6 +38,11 @@ class World:
         type(clip).objects.filter(pk=clip.pk).update(has_video=True, derived="ready")
         path = default_storage.save("derived/one.mp4", ContentFile(b"0123456789"))
         clip.derivatives.create(kind="proxy", path=path, sha256="a" * 64, bytes=10)
+        for number, x in ((1, 0.1), (2, 0.7)):
+            place = {"zh": "画面左侧", "en": "on the left"} if number == 1 else {"zh": "画面右侧", "en": "on the right"}
+            spans = {"span_start": 0.0, "span_end": 1.0, "presence": 1.0, "area": 0.04}
+            boxes = [[0.0, x, 0.2, 0.2, 0.2]]
+            clip.people.create(number=number, source="detector", place=place, boxes=boxes, **spans)
         clue = make.create_clue(clip, "眉头紧锁。", language="zh")
         flag = Flag.objects.create(clip=clip, user=self.people["viewer"], reason="other")
         annotation, done = make.create_annotation(annotated), make.create_annotation(decided)
