@@ -1,10 +1,11 @@
 """The Celery application: `celery -A annotator.celery worker`."""
 
+import mmap
 import os
 import signal
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 
 from annotator.embedded.child import die_with_parent
 
@@ -13,6 +14,19 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
 app = Celery("annotator")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+_shared = mmap.mmap(-1, 1)  # seen by the worker and all of its pool processes
+
+
+def stopping() -> bool:
+    """Whether this worker was asked to end: what takes longer than a moment ends as soon as it can."""
+    return _shared[0] != 0
+
+
+@worker_shutting_down.connect
+def _tell_the_pool(**_: object) -> None:
+    """Celery lets tasks at work finish and does not tell them that somebody waits for it."""
+    _shared[0] = 1
 
 
 @setup_logging.connect

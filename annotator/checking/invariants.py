@@ -156,11 +156,23 @@ QUERIES: list[tuple[str, str, str]] = [
     ),
     (
         "once",
-        "a drafted description became one revision of the coarse record",
-        """SELECT 'draft ' || draft.id, count(revision.id) || ' revisions'
-           FROM {descriptiondraft} draft JOIN {clip} clip ON clip.id = draft.clip_id
-           LEFT JOIN {recordrevision} revision ON revision.draft_id = draft.id
-           WHERE clip.withdrawn_at IS NULL GROUP BY draft.id HAVING count(revision.id) <> 1""",
+        "a drafted description became one revision of the coarse record at most",
+        """SELECT 'draft ' || draft_id, count(*) || ' revisions' FROM {recordrevision}
+           WHERE draft_id IS NOT NULL GROUP BY draft_id HAVING count(*) > 1""",
+    ),
+    (
+        "once",
+        "a run's last word on a clip became a revision of the coarse record",
+        """SELECT 'draft ' || newest.id, 'no revision' FROM (
+             SELECT DISTINCT ON (job.run_id, job.clip_id) draft.id, draft.dropped, job.run_id, job.clip_id
+             FROM {descriptiondraft} draft JOIN {job} job ON job.id = draft.job_id
+             ORDER BY job.run_id, job.clip_id, draft.id DESC) newest
+           JOIN {run} run ON run.id = newest.run_id JOIN {clip} clip ON clip.id = newest.clip_id
+           WHERE run.finished_at IS NOT NULL AND run.state <> 'cancelled' AND newest.dropped = ''
+             AND clip.withdrawn_at IS NULL
+             AND NOT EXISTS (SELECT 1 FROM {recordrevision} revision WHERE revision.draft_id = newest.id)
+             AND NOT EXISTS (SELECT 1 FROM {job} other WHERE other.run_id = newest.run_id
+                             AND other.clip_id = newest.clip_id AND other.error_code = 'filtered')""",
     ),
     (
         "frozen",

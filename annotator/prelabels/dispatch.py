@@ -1,117 +1,104 @@
-"""Sending jobs to workers. The database is the truth about a job; the broker only carries its number.
+"""Calling workers to the queues that have work. The database is the truth about jobs; the broker carries calls only.
 
-At 925,000 jobs the broker is not asked to hold them all: at most WINDOW messages wait in a queue, and the sweeper
-tops it up. A message may be lost or come twice; `work.run_job` makes either harmless.
+A message says no more than "there is work in this queue": whoever gets it works a *shift*, over all runs, until there
+is nothing left to take or its time is over. At most one call waits in each queue. While it waits every worker of that
+queue is busy, so that another one would change nothing; as soon as one takes it, there may be more hands, and the next
+call is sent. So a lost call, a dead worker and a new worker need no bookkeeping, and a call too many is a shift that
+finds nothing to do.
 """
 
-from collections import defaultdict
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
 
 from annotator.celery import app
 
-from .models import Job, Run
+from . import claims, demand, plans
+from .models import Job
 from .runs import close_ended
 
-QUEUES = ("cpu", "llm")
-WINDOW = 2000  # messages that may wait in one queue
-LOST_AFTER = timedelta(seconds=15)  # a message younger than this is believed to be on its way
-RUN_JOB = "annotator.prelabels.tasks.run_job"
+QUEUES = ("media", "cpu", "gpu", "llm")
+SHIFT = "annotator.prelabels.tasks.shift"
+CALL_SECONDS = 0.5  # a process asks the broker about a queue at most that often
 OPEN = ("queued", "running")
 # The page or worker that sends must not hang on a broker that is down: the sweeper sends what it could not.
 _QUICK: dict[str, Any] = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.2}
+_asked: dict[str, float] = {}
+_asking = threading.Lock()
 logger = structlog.get_logger(__name__)
 
 
-def ready(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """Those whose steps to wait for have all ended, in whatever way."""
-    is_awaited = Func(
-        F("step"), OuterRef("after"), template="(%(expressions)s))", arg_joiner=" = ANY(", output_field=BooleanField()
-    )
-    unfinished = Job.objects.filter(run=OuterRef("run"), clip=OuterRef("clip"), state__in=OPEN).filter(is_awaited)
-    return jobs.filter(Q(after=[]) | ~Exists(unfinished))
+def wake(run_id: int) -> None:
+    """See to it that workers are called to every queue that has work of this run: after the commit, where there is a
+    transaction. Never raises for a broker that is down: the sweeper calls later."""
+    transaction.on_commit(lambda: call(demand.queues_with_work(run_id)), robust=True)
 
 
-def send(jobs: Iterable[tuple[int, str]]) -> int:
-    """Send (id, queue) pairs, as many as fit into their queues; the number sent. Never raises for a broker
-    that is down: the jobs stay queued and the sweeper sends them later."""
-    by_queue: dict[str, list[int]] = defaultdict(list)
-    for pk, queue in jobs:
-        by_queue[queue].append(pk)
-    sent: list[int] = []
+def wake_after(ended: Iterable[Job]) -> None:
+    """Call workers to the queues of the steps that wait for these jobs, as far as nobody was called just now."""
+    queues: set[str] = set()
+    for job in {(job.run_id, job.step): job for job in ended}.values():
+        for step in job.run.pipeline.definition.get("steps", []):
+            if plans.base_step(job.step) in map(plans.base_step, step["after"]):
+                queues.add(step["queue"])
+    call_soon(queues)
+
+
+def call(queues: Iterable[str]) -> int:
+    """Call one more worker to each of these queues in which no call waits; how many calls were sent."""
+    wanted = sorted(set(queues))
+    if not wanted:
+        return 0
+    demand.note_gpu(wanted)
+    sent = 0
     try:
-        with broker() as connection:
-            producer = connection.Producer()
-            for queue, ids in by_queue.items():
-                room = max(0, WINDOW - _depth(connection, queue))
-                for pk in ids[:room]:
-                    app.send_task(RUN_JOB, args=[pk], queue=queue, producer=producer, retry=False)
-                    sent.append(pk)
+        with broker() as link:
+            producer = link.Producer()
+            for queue in wanted:
+                with _asking:
+                    _asked[queue] = time.monotonic()
+                if _depth(link, queue) == 0:
+                    app.send_task(SHIFT, args=[queue], queue=queue, producer=producer, retry=False)
+                    sent += 1
     except broker_errors() as error:
-        logger.warning("broker does not answer; the sweeper will send the jobs", error=str(error), sent=len(sent))
-    if sent:
-        Job.objects.filter(pk__in=sent).update(dispatched_at=Now())
-    return len(sent)
+        logger.warning("broker does not answer; the sweeper will call the workers", error=str(error), sent=sent)
+    return sent
 
 
-def send_on_commit(run: Run) -> None:
-    """After the commit: the run's first jobs, as many as fit; the sweeper sends the others as the queues drain."""
-
-    def first_jobs() -> None:
-        for queue in QUEUES:
-            waiting = ready(Job.objects.filter(run=run, queue=queue, state="queued"))
-            send(waiting.order_by("id").values_list("id", "queue")[:WINDOW])
-
-    transaction.on_commit(first_jobs, robust=True)
+def call_soon(queues: Iterable[str]) -> None:
+    """`call`, but for queues about which this process asked just now: somebody is on the way, or the next one calls."""
+    now = time.monotonic()
+    with _asking:
+        wanted = [queue for queue in queues if now - _asked.get(queue, -CALL_SECONDS) >= CALL_SECONDS]
+    call(wanted)
 
 
-def send_unblocked(job: Job) -> None:
-    """The jobs of the same run and clip that may start now that `job` has ended."""
-    if dependents := list(
-        ready(Job.objects.filter(run_id=job.run_id, clip_id=job.clip_id, state="queued", after__contains=[job.step]))
-        .order_by("position")
-        .values_list("id", "queue")
-    ):
-        send(dependents)
+def forget() -> None:
+    """Ask the broker anew about every queue."""
+    with _asking:
+        _asked.clear()
 
 
 def sweep() -> dict[str, int]:
-    """Send what nobody carries: new jobs, jobs whose message was lost, jobs whose worker was lost; close ended runs.
-
-    A message counts as lost when the database knows of more sent jobs than the broker holds messages.
-    """
-    expired = Job.objects.filter(state="running", lease_end__lt=Now()).filter(
-        Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - LOST_AFTER) | Q(dispatched_at__lt=F("lease_end"))
-    )
-    counts = {"expired": send(expired.order_by("lease_end").values_list("id", "queue")[:WINDOW]), "lost": 0, "new": 0}
-    for queue in QUEUES:
-        depth = depth_of(queue)
-        if depth is None:
-            break
-        queued = Job.objects.filter(queue=queue, state="queued")
-        carried = queued.filter(dispatched_at__lt=Now() - LOST_AFTER)
-        if (missing := carried.count() - depth) > 0:
-            lost = ready(carried).order_by("dispatched_at", "id").values_list("id", "queue")
-            counts["lost"] += send(lost[: min(missing, WINDOW)])
-        fresh = ready(queued.filter(dispatched_at=None)).order_by("id").values_list("id", "queue")
-        counts["new"] += send(fresh[: max(0, WINDOW - depth)])
-    close_ended()
-    return counts
+    """Find what nobody is at: queue the jobs of lost workers again, call workers to the queues with work, close ended
+    runs, pause those whose servers are gone."""
+    recovered = claims.recover()
+    paused = demand.pause_hopeless()
+    called = call(demand.queues_with_work())
+    return {"recovered": recovered, "called": called, "paused": paused, "closed": close_ended()}
 
 
 def depth_of(queue: str) -> int | None:
-    """Messages that wait in a queue; None when the broker does not answer."""
+    """Calls that wait in a queue; None when the broker does not answer."""
     try:
-        with broker() as connection:
-            return _depth(connection, queue)
+        with broker() as link:
+            return _depth(link, queue)
     except broker_errors() as error:
         logger.warning("broker does not answer", queue=queue, error=str(error))
         return None
@@ -123,8 +110,8 @@ def broker_errors() -> tuple[type[BaseException], ...]:
     return (OSError, BrokerError, *transport.connection_errors, *transport.channel_errors)
 
 
-def _depth(connection: Any, queue: str) -> int:
-    channel = connection.channel()
+def _depth(link: Any, queue: str) -> int:
+    channel = link.channel()
     try:
         declared: Any = app.amqp.queues[queue].bind(channel).queue_declare()
         return int(declared.message_count)
@@ -136,6 +123,6 @@ def _depth(connection: Any, queue: str) -> int:
 def broker() -> Iterator[Any]:
     """A connection of our own, made (or given up) within a second. Raises one of `broker_errors()`."""
     options = {**app.conf.broker_transport_options, "socket_timeout": 5, "socket_connect_timeout": 2}
-    with app.connection_for_write(transport_options=options) as connection:
-        connection.ensure_connection(**_QUICK)
-        yield connection
+    with app.connection_for_write(transport_options=options) as link:
+        link.ensure_connection(**_QUICK)
+        yield link

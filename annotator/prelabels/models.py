@@ -211,7 +211,6 @@ class Job(models.Model):
         null=True, blank=True, help_text="Of a failed call: request (media as hashes), response, status."
     )
     lease_end = models.DateTimeField(null=True, blank=True)
-    dispatched_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     provenance = models.JSONField(default=dict, blank=True)
@@ -240,8 +239,10 @@ class Job(models.Model):
                 condition=Q(state__in=["failed", "skipped"]),
             ),
             models.Index(fields=["run", "clip"], name="job_open", condition=Q(state__in=["queued", "running"])),
-            models.Index(F("queue"), F("dispatched_at"), F("id"), name="job_send", condition=Q(state="queued")),
-            models.Index(fields=["run", "queue", "id"], name="job_ready", condition=Q(state="queued", ready=True)),
+            models.Index(
+                fields=["run", "queue", "step", "id"], name="job_free", condition=Q(state="queued", ready=True)
+            ),
+            models.Index(fields=["queue", "run"], name="job_suspect", condition=Q(state="queued", losses__gte=3)),
             models.Index(fields=["run", "-finished_at"], name="job_failed", condition=Q(state="failed")),
             models.Index(fields=["lease_end"], name="job_leases", condition=Q(state="running")),
         ]

@@ -1,8 +1,10 @@
-"""What a job writes: clues and a description draft. Never edits what was written before; it supersedes."""
+"""What jobs write: clues and description drafts. Never edits what was written before; it supersedes."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models.functions import Now
@@ -13,38 +15,63 @@ from models_ml.steps import StepResult
 
 from . import plans
 from .models import Clue, DescriptionDraft, Job, PreLabeller
-from .signals import draft_written
+
+Written = tuple[Job, StepResult, Endpoint | None]
 
 
-def store_outputs(job: Job, result: StepResult, endpoint: Endpoint | None) -> dict[str, Any]:
-    """Write a step's clues and description inside the job's transaction; what the job keeps as its result.
+def prelabellers_for(written: Sequence[Written]) -> dict[int, PreLabeller]:
+    """The pre-labeller of each job's output by job id, made at its first use."""
+    rows: dict[tuple[Any, ...], PreLabeller] = {}
+    found: dict[int, PreLabeller] = {}
+    for job, result, endpoint in written:
+        drafted_as = result.provenance.get("prelabeller") or plans.prelabeller_name(plans.base_step(job.step))
+        model = (endpoint.model, endpoint.trust) if endpoint else None
+        key = (job.step, drafted_as, model, job.clip.corpus.language)
+        if key not in rows:
+            rows[key] = plans.prelabeller_row(job.step, drafted_as, endpoint, job.clip.corpus.language)
+        found[job.pk] = rows[key]
+    return found
 
-    The clip is locked: two runs that finish on one clip at once follow each other.
+
+def store_outputs(written: Sequence[Written], prelabellers: dict[int, PreLabeller]) -> dict[int, dict[str, Any]]:
+    """Write the clues and drafts of done jobs in their transaction; what each job keeps as its result, by job id.
+
+    Call it with the clips locked: two runs that finish on one clip at once follow each other.
     """
-    clip = Clip.objects.select_for_update(no_key=True).get(pk=job.clip_id)
-    drafted_as = result.provenance.get("prelabeller") or plans.prelabeller_name(plans.base_step(job.step))
-    prelabeller = plans.prelabeller_row(job.step, drafted_as, endpoint, job.clip.corpus.language)
-    provenance = result.provenance | {"prelabeller": prelabeller.name}
-    clues = [in_language(item, job.clip.corpus.language) for item in result.clues]
-    stored: dict[str, Any] = {"clues": clues, "clue_ids": [], "description": None, "ov_labels": None}
-    if plans.spec_of(job.step).produces == "clue":
-        written = supersede(clip, prelabeller, clues, provenance, job=job)
-        stored["clue_ids"] = [clue.pk for clue in written]
-    if result.description is not None:
-        labels = result.ov_labels or {}
-        draft = DescriptionDraft.objects.create(
-            clip=clip,
-            job=job,
-            prelabeller=prelabeller,
-            description_zh=result.description.get("zh") or "",
-            description_en=result.description.get("en") or "",
-            ov_zh=labels.get("zh") or [],
-            ov_en=labels.get("en") or [],
-            provenance=provenance,
-        )
-        stored |= {"description": result.description, "ov_labels": result.ov_labels, "draft_id": draft.pk}
-        draft_written.send(sender=DescriptionDraft, draft=draft)
-    return stored
+    results: dict[int, dict[str, Any]] = {}
+    sources: list[tuple[Job, StepResult, dict[str, Any]]] = []
+    drafted: list[tuple[int, Drafted]] = []
+    for job, result, _endpoint in written:
+        language = job.clip.corpus.language
+        clues = [in_language(item, language) for item in result.clues]
+        provenance = result.provenance | {"prelabeller": prelabellers[job.pk].name}
+        results[job.pk] = {"clues": clues, "clue_ids": [], "description": None, "ov_labels": None}
+        if plans.spec_of(job.step).produces == "clue":
+            drafted.append((job.pk, Drafted(job.clip, prelabellers[job.pk], clues, provenance, job)))
+        if result.description is not None:
+            sources.append((job, result, provenance))
+    for (pk, _each), rows in zip(drafted, supersede_many([each for _pk, each in drafted]), strict=True):
+        results[pk]["clue_ids"] = [clue.pk for clue in rows]
+    drafts = DescriptionDraft.objects.bulk_create(
+        [_draft(job, result, prelabellers[job.pk], provenance) for job, result, provenance in sources]
+    )
+    for (job, result, _provenance), draft in zip(sources, drafts, strict=True):
+        results[job.pk] |= {"description": result.description, "ov_labels": result.ov_labels, "draft_id": draft.pk}
+    return results
+
+
+def _draft(job: Job, result: StepResult, source: PreLabeller, provenance: dict[str, Any]) -> DescriptionDraft:
+    description, labels = result.description or {}, result.ov_labels or {}
+    return DescriptionDraft(
+        clip_id=job.clip_id,
+        job=job,
+        prelabeller=source,
+        description_zh=description.get("zh") or "",
+        description_en=description.get("en") or "",
+        ov_zh=labels.get("zh") or [],
+        ov_en=labels.get("en") or [],
+        provenance=provenance,
+    )
 
 
 def in_language(item: dict[str, Any], language: str) -> dict[str, Any]:
@@ -60,6 +87,18 @@ def content_sha256(item: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+@dataclass
+class Drafted:
+    """What one pre-labeller says of one clip now: all of it, or only one modality, aspect and language."""
+
+    clip: Clip
+    prelabeller: PreLabeller
+    items: list[dict[str, Any]]
+    provenance: dict[str, Any]
+    job: Job | None = None
+    only: tuple[str, str, str] | None = None
+
+
 def supersede(
     clip: Clip,
     prelabeller: PreLabeller,
@@ -69,41 +108,60 @@ def supersede(
     job: Job | None = None,
     only: tuple[str, str, str] | None = None,
 ) -> list[Clue]:
-    """Make `items` the current clues of this pre-labeller on this clip; call it with the clip locked.
+    """Make `items` the current clues of this pre-labeller on this clip; see `supersede_many`."""
+    return supersede_many([Drafted(clip, prelabeller, list(items), provenance, job, only)])[0]
+
+
+def supersede_many(drafted: Sequence[Drafted]) -> list[list[Clue]]:
+    """Make each one's items the current clues of its pre-labeller on its clip; call it with the clips locked.
 
     A clue whose content did not change stays the current one (checks go on referring to it); all others of the
-    pre-labeller (or only those of one modality, aspect and language) get their end time. Returns the current clues,
-    in the order of `items`.
+    pre-labeller (or only those of one modality, aspect and language) get their end time. Returns the current clues
+    of each, in the order of its items: three statements for all.
     """
-    current = {
-        (clue.modality, clue.aspect, clue.language): clue
-        for clue in Clue.objects.filter(clip=clip, prelabeller=prelabeller, superseded_at=None)
-        if only is None or only == (clue.modality, clue.aspect, clue.language)
-    }
-    rows: list[Clue | tuple[dict[str, Any], str]] = []
-    for item in items:
-        key = (item["modality"], item["aspect"], item["language"])
-        sha256 = content_sha256(item)
-        unchanged = key in current and current[key].content_sha256 == sha256
-        rows.append(current.pop(key) if unchanged else (item, sha256))
-    if current:
-        Clue.objects.filter(pk__in=[clue.pk for clue in current.values()]).update(superseded_at=Now())
-    return [row if isinstance(row, Clue) else _write(clip, prelabeller, *row, provenance, job) for row in rows]
+    if len({(each.clip.pk, each.prelabeller.pk) for each in drafted}) < len(drafted):
+        return [supersede_many([each])[0] for each in drafted]
+    current: dict[tuple[int, int], dict[tuple[str, str, str], Clue]] = defaultdict(dict)
+    rows = Clue.objects.filter(
+        clip__in={each.clip.pk for each in drafted},
+        prelabeller__in={each.prelabeller.pk for each in drafted},
+        superseded_at=None,
+    )
+    for clue in rows if drafted else ():
+        current[clue.clip_id, clue.prelabeller_id][clue.modality, clue.aspect, clue.language] = clue
+    ended: list[int] = []
+    new: list[Clue] = []
+    found: list[list[Clue]] = []
+    for each in drafted:
+        before = current[each.clip.pk, each.prelabeller.pk]
+        mine: list[Clue] = []
+        for item in each.items:
+            key = (item["modality"], item["aspect"], item["language"])
+            sha256 = content_sha256(item)
+            if key in before and before[key].content_sha256 == sha256:
+                mine.append(before.pop(key))
+            else:
+                mine.append(_clue(each, item, sha256))
+                new.append(mine[-1])
+        ended += [clue.pk for key, clue in before.items() if each.only in (None, key)]
+        found.append(mine)
+    if ended:
+        Clue.objects.filter(pk__in=ended).update(superseded_at=Now())
+    Clue.objects.bulk_create(new)
+    return found
 
 
-def _write(
-    clip: Clip, prelabeller: PreLabeller, item: dict[str, Any], sha256: str, provenance: dict[str, Any], job: Job | None
-) -> Clue:
+def _clue(each: Drafted, item: dict[str, Any], sha256: str) -> Clue:
     start, end = item.get("span") or (None, None)
-    return Clue.objects.create(
-        clip=clip,
-        prelabeller=prelabeller,
-        job=job,
+    return Clue(
+        clip=each.clip,
+        prelabeller=each.prelabeller,
+        job=each.job,
         **{key: item[key] for key in ("modality", "aspect", "language", "text")},
         texts=item.get("texts"),
         codes=item.get("codes"),
         span_start=start,
         span_end=end,
-        provenance=provenance,
+        provenance=each.provenance,
         content_sha256=sha256,
     )

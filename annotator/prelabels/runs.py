@@ -10,13 +10,13 @@ OPEN = ("queued", "running")
 
 
 def close_ended(run_id: int | None = None) -> int:
-    """Mark runs whose jobs have all ended as done or failed; the number of runs closed.
+    """Mark runs whose jobs were all made and have all ended as done or failed; the number of runs closed.
 
     Safe to call from anywhere: the worker that commits last sees every other job ended, and the sweeper closes what
     that worker did not live to close. A cancelled run keeps its state and gets its end time.
     """
     jobs = Job.objects.filter(run=OuterRef("pk"))
-    runs = Run.objects.filter(finished_at=None).filter(~Exists(jobs.filter(state__in=OPEN)))
+    runs = Run.objects.filter(finished_at=None, planned_at__isnull=False).filter(~Exists(jobs.filter(state__in=OPEN)))
     if run_id is not None:
         runs = runs.filter(pk=run_id)
     if not (ended := list(runs.values_list("pk", flat=True))):
@@ -27,6 +27,7 @@ def close_ended(run_id: int | None = None) -> int:
         list(Run.objects.select_for_update(no_key=True).filter(pk__in=ended).order_by("pk").values_list("pk"))
         return runs.filter(pk__in=ended).update(
             finished_at=Now(),
+            reason="",
             state=Case(
                 When(state="cancelled", then=Value("cancelled")),
                 When(Exists(jobs.filter(state="failed")), then=Value("failed")),

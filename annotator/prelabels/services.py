@@ -231,7 +231,7 @@ def send_tending(run_id: int) -> None:
     """Ask a worker to tend the run. Never raises for a broker that is down: the sweeper asks again."""
     try:
         with dispatch.broker() as broker:
-            app.send_task(TEND, args=[run_id], queue="cpu", producer=broker.Producer(), retry=False)
+            app.send_task(TEND, args=[run_id], queue="celery", producer=broker.Producer(), retry=False)
     except dispatch.broker_errors() as error:
         logger.warning("broker does not answer; the sweeper will ask again", run=run_id, error=str(error))
 

@@ -17,6 +17,8 @@
 | TRUSTED_PROXIES | proxies of ours before the web server; they append to X-Forwarded-For | 0 |
 | LEASE_SECONDS | how long a claim is held without a sign of life | 1800 |
 | PRELABEL_LEASE_SECONDS | how long a worker may stay silent before its pre-labelling job goes to another | 30 |
+| PRELABEL_THREADS | calls at a time of one worker process to a server that names no limit | 32 |
+| PRELABEL_GIVE_UP_SECONDS | a run whose server has taken no call for so long is paused | 300 |
 | TZ | time zone of pages, like Asia/Shanghai | UTC |
 | LOG_LEVEL | DEBUG, INFO, WARNING, ERROR or CRITICAL | INFO |
 """
@@ -187,6 +189,10 @@ TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
 LEASE_SECONDS = env_int("LEASE_SECONDS", 30 * 60, least=1)
 # How long a worker may stay silent before its pre-labelling job goes to another; it says so thrice as often.
 PRELABEL_LEASE_SECONDS = env_seconds("PRELABEL_LEASE_SECONDS", 30)
+# Calls at a time that one worker process has under way to a server that names no limit of its own.
+PRELABEL_THREADS = env_int("PRELABEL_THREADS", 32, least=1)
+# A run whose server has taken no call for so long is paused, with that reason.
+PRELABEL_GIVE_UP_SECONDS = env_seconds("PRELABEL_GIVE_UP_SECONDS", 300)
 SNAPSHOT_ROOT = VAR / "snapshots"
 RUNS_ROOT = VAR / "runs"
 
@@ -202,11 +208,11 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_DEFAULT_QUEUE = "cpu"
+CELERY_TASK_DEFAULT_QUEUE = "celery"
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
-    "sweep-jobs": {"task": "annotator.prelabels.tasks.sweep", "schedule": 5.0},
+    "sweep-jobs": {"task": "annotator.prelabels.tasks.sweep", "schedule": 3.0},
     "sweep-uploads": {"task": "annotator.clips.tasks.sweep", "schedule": 15.0},
     "sweep-training": {"task": "annotator.experiments.tasks.sweep", "schedule": 15.0},
 }

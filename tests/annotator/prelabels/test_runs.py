@@ -37,10 +37,6 @@ def own_queues() -> Iterator[None]:
     app.conf.broker_transport_options = before
 
 
-def depths() -> list[int | None]:
-    return [dispatch.depth_of(queue) for queue in dispatch.QUEUES]
-
-
 def test_jobs_are_made_clip_by_clip_with_what_they_wait_for() -> None:
     corpus = create_corpus()
     clips = [create_clip(corpus) for _ in range(3)]
@@ -189,72 +185,6 @@ def test_retrying_a_cancelled_run_is_refused() -> None:
     run = services.cancel_run(None, services.create_run(None, create_clip().corpus))
     with pytest.raises(Conflict):
         services.retry_run(None, run)
-
-
-def test_jobs_are_sent_when_the_run_is_committed(own_queues: None, django_capture_on_commit_callbacks: Any) -> None:
-    corpus = create_corpus()
-    for _ in range(3):
-        create_clip(corpus)
-    with django_capture_on_commit_callbacks(execute=True):
-        services.create_run(None, corpus, "emer")
-        assert depths() == [0, 0]
-    assert depths() == [6, 6], "voice and face for cpu, seeing and hearing for llm; the others wait for them"
-
-
-def test_no_more_messages_wait_than_the_window(own_queues: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "WINDOW", 5)
-    corpus = create_corpus()
-    for _ in range(9):
-        create_clip(corpus)
-    services.create_run(None, corpus, prelabellers=["au_expression"])
-    for _ in range(3):
-        dispatch.sweep()
-    assert depths() == [5, 0]
-    assert Job.objects.filter(dispatched_at=None).count() == 4
-
-
-def test_the_sweeper_sends_lost_messages_again_but_not_those_that_still_wait(own_queues: None) -> None:
-    corpus = create_corpus()
-    for _ in range(4):
-        create_clip(corpus)
-    services.create_run(None, corpus, prelabellers=["au_expression"])
-    assert dispatch.sweep() == {"expired": 0, "lost": 0, "new": 4}
-    Job.objects.update(dispatched_at=timezone.now() - timedelta(minutes=1))
-    assert dispatch.sweep() == {"expired": 0, "lost": 0, "new": 0}, "a long queue is not a lost one"
-    with dispatch.broker() as connection:
-        connection.channel().queue_purge("cpu")
-    assert dispatch.sweep() == {"expired": 0, "lost": 4, "new": 0}
-
-
-def test_the_sweeper_sends_a_job_whose_worker_was_lost(own_queues: None) -> None:
-    clip = create_clip()
-    job = services.create_run(None, clip.corpus, prelabellers=["coarse-template"]).jobs.get()
-    Job.objects.update(dispatched_at=timezone.now() - timedelta(seconds=20))
-    assert work.claim(job.pk) is not None
-    assert dispatch.sweep()["expired"] == 0
-    Job.objects.update(lease_end=timezone.now() - timedelta(seconds=1))
-    assert dispatch.sweep()["expired"] == 1
-    assert dispatch.sweep()["expired"] == 0, "it is on its way"
-
-
-def test_the_sweeper_closes_a_run_that_its_last_worker_did_not_live_to_close() -> None:
-    run = services.create_run(None, create_clip().corpus)
-    run.jobs.update(state="done")
-    dispatch.sweep()
-    run.refresh_from_db()
-    assert (run.state, run.finished_at is None) == ("done", False)
-
-
-def test_a_broker_that_is_down_fails_no_request_and_loses_no_job(
-    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
-) -> None:
-    monkeypatch.setattr(app.conf, "broker_write_url", "redis+socket:///nowhere/redis.sock")
-    started = timezone.now()
-    with django_capture_on_commit_callbacks(execute=True):
-        run = services.create_run(None, create_clip().corpus)
-    assert dispatch.sweep() == {"expired": 0, "lost": 0, "new": 0}
-    assert (timezone.now() - started).total_seconds() < 5
-    assert set(run.jobs.values_list("state", "dispatched_at")) == {("queued", None)}
 
 
 def test_a_speakers_voice_is_measured_against_their_other_clips(whole_clip: MakeClip) -> None:

@@ -1,0 +1,259 @@
+"""The threads of a shift that wait for models: as many calls at a time as a server takes, each job's end written some
+milliseconds after its answer.
+
+The shift's own thread takes jobs a little ahead and writes what has ended; it alone talks with the database. A thread
+begins its next job when the last one is written: a killed process repeats the calls that were in flight, no others.
+Each server has a line of its own, so that a slow one keeps nobody waiting who asks another.
+"""
+
+import math
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connection
+
+from annotator.celery import stopping
+from models_ml.llm import NotConfigured
+
+from . import claims, dispatch, plans, work
+from .database import patiently
+from .leases import keeper
+from .models import Job
+from .outcomes import Outcome
+from .runs import close_ended
+from .shifts import runs_in_turn, steps_of
+
+LINGER_SECONDS = 1.0  # a shift without work waits so long for more
+LOOK_SECONDS = 0.25  # and looks that often
+HARD_SECONDS = 480.0  # after its time, calls may still be in flight; then their leases run out
+MORE_THREADS = 1.5  # than calls at a time, where a server limits these: some wait for their end to be written
+MOST_THREADS = 128
+AHEAD = 0.5  # of the threads: jobs that are taken before one of them is free
+WITHOUT_MODEL = 200  # jobs taken at once that end without a call
+logger = structlog.get_logger(__name__)
+
+
+@dataclass
+class Line:
+    """The jobs that wait for one server, and the threads that take them there."""
+
+    limit: int
+    waiting: deque[work.Work] = field(default_factory=deque)
+    busy: int = 0
+    threads: int = 0
+    target: float = 0.0  # threads at work now: fewer while the server defers calls, one more with each that it takes
+    closed_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.target = float(self.limit)
+
+    @property
+    def held(self) -> int:
+        return len(self.waiting) + self.busy
+
+    def room(self) -> int:
+        """Jobs that may be taken for this line."""
+        if self.closed_until > time.monotonic():
+            return 0
+        return max(0, math.ceil(self.target * (1 + AHEAD)) + 1 - self.held)
+
+
+class Crew:
+    """The threads of one shift."""
+
+    def __init__(self, queue_name: str, run_id: int | None = None) -> None:
+        self.queue, self.run_id = queue_name, run_id
+        self._lines: dict[Any, Line] = {}
+        self._steps: dict[str, tuple[float, Any]] = {}  # step -> (when asked, its line's key)
+        self._condition = threading.Condition()
+        self._results: queue.SimpleQueue[tuple[Line, work.Work, Outcome, threading.Event]] = queue.SimpleQueue()
+        self._done = 0
+        self._threads: list[threading.Thread] = []
+        self._over = False
+        self._looked, self._worked = 0.0, time.monotonic()
+
+    def run(self, until: float) -> int:
+        """Work until nothing is left, the worker is asked to stop, or the time is over; how many jobs were ended."""
+        try:
+            while True:
+                over = stopping() or time.monotonic() > until
+                if over:
+                    self._give_back()
+                    if not self._busy() or time.monotonic() > until + HARD_SECONDS:
+                        break
+                elif not self._refill() and not self._held() and self._nothing_soon():
+                    break
+                self._write(self._collect())
+        finally:
+            self._end()
+        return self._done
+
+    def _busy(self) -> int:
+        return sum(line.busy for line in self._lines.values())
+
+    def _held(self) -> int:
+        return sum(line.held for line in self._lines.values())
+
+    def _nothing_soon(self) -> bool:
+        now = time.monotonic()
+        reopens = max((line.closed_until for line in self._lines.values()), default=0.0)
+        return now > max(self._worked, min(reopens, now + 5.0)) + LINGER_SECONDS
+
+    def _refill(self) -> int:
+        """Take jobs for the lines that have room; how many were taken."""
+        now = time.monotonic()
+        short = any(len(line.waiting) < AHEAD * line.target / 2 and line.room() for line in self._lines.values())
+        if now - self._looked < (LOOK_SECONDS / 10 if short else LOOK_SECONDS):
+            return 0
+        self._looked = now
+        taken: list[Job] = []
+        runs = runs_in_turn(self.queue, self.run_id)
+        for run in runs:
+            rooms = {step: self._room(step) for step in steps_of(run, self.queue)}
+            wants = {step: math.ceil(room / len(runs)) for step, room in rooms.items() if room}
+            taken += patiently(partial(claims.take, run.pk, self.queue, wants))
+        if taken:
+            keeper.add(taken)
+            work.begin_runs(taken)
+            self._line_up(work.prepare(taken))
+            self._worked = now
+            if len(taken) >= sum(line.limit for line in self._lines.values()):
+                dispatch.call_soon([self.queue])
+        return len(taken)
+
+    def _line_up(self, works: Sequence[work.Work]) -> None:
+        ended: list[tuple[Job, Outcome]] = []
+        with self._condition:
+            for each in works:
+                if each.ended is not None:
+                    ended.append((each.job, each.ended))
+                    continue
+                line = self._line_of(each.endpoint)
+                line.waiting.append(each)
+                if line.threads < min(line.limit, line.held):
+                    line.threads += 1
+                    self._threads.append(threading.Thread(target=self._serve, args=(line,), name="crew", daemon=True))
+                    self._threads[-1].start()
+            self._condition.notify_all()
+        if ended:
+            self._let_go(ended, work.finish_all(ended))
+
+    def _room(self, step: str) -> int:
+        asked, key = self._steps.get(step, (0.0, None))
+        if time.monotonic() - asked > 5.0:
+            try:
+                key = plans.endpoint_for(step)
+            except NotConfigured:
+                key = None
+            self._steps[step] = (time.monotonic(), key)
+        return WITHOUT_MODEL if key is None else self._line_of(key).room()
+
+    def _line_of(self, endpoint: Any) -> Line:
+        if endpoint not in self._lines:
+            self._lines[endpoint] = Line(threads_for(endpoint))
+        return self._lines[endpoint]
+
+    def _serve(self, line: Line) -> None:
+        """One thread: job after job, until the crew's work is over."""
+        try:
+            while (each := self._next(line)) is not None:
+                if keeper.lost(each.job):
+                    outcome = Outcome("deferred", "the job is no longer ours")
+                else:
+                    structlog.contextvars.bind_contextvars(job=each.job.pk, step=each.job.step)
+                    outcome = work.perform(each)
+                written = threading.Event()
+                self._results.put((line, each, outcome, written))
+                while not written.wait(1.0):
+                    if self._over:
+                        return
+        finally:
+            connection.close()
+
+    def _next(self, line: Line) -> work.Work | None:
+        with self._condition:
+            while not self._over:
+                if line.waiting and line.busy < max(1, int(line.target)):
+                    line.busy += 1
+                    return line.waiting.popleft()
+                self._condition.wait(1.0)
+        return None
+
+    def _collect(self) -> list[tuple[Line, work.Work, Outcome, threading.Event]]:
+        """What has ended by now; waits a moment for the first."""
+        found = []
+        try:
+            found.append(self._results.get(timeout=LOOK_SECONDS / 5))
+            while True:
+                found.append(self._results.get_nowait())
+        except queue.Empty:
+            return found
+
+    def _write(self, found: list[tuple[Line, work.Work, Outcome, threading.Event]]) -> None:
+        if not found:
+            return
+        ended = [(each.job, outcome) for _line, each, outcome, _written in found]
+        states = work.finish_all(ended)
+        put_off: list[tuple[work.Work, float]] = []
+        with self._condition:
+            for line, _each, outcome, _written in found:
+                line.busy -= 1
+                if outcome.state == "deferred":
+                    line.target = max(1.0, line.target * 0.7)
+                    line.closed_until = max(line.closed_until, time.monotonic() + min(outcome.seconds, 60.0))
+                    put_off += [(waits, outcome.seconds) for waits in line.waiting]
+                    line.waiting.clear()
+                else:
+                    line.target = min(float(line.limit), line.target + 0.2)
+            self._condition.notify_all()
+        for _line, _each, _outcome, written in found:
+            written.set()
+        if put_off:
+            later = [(waits.job, Outcome("deferred", seconds=seconds)) for waits, seconds in put_off]
+            self._let_go(later, work.finish_all(later))
+        self._let_go(ended, states)
+        self._worked = time.monotonic()
+
+    def _let_go(self, ended: Sequence[tuple[Job, Outcome]], states: Mapping[int, str | None]) -> None:
+        self._done += sum(state not in (None, "queued") for state in states.values())
+        keeper.drop([job for job, _outcome in ended])
+        for run_id in {job.run_id for job, _outcome in ended}:
+            patiently(partial(close_ended, run_id))
+
+    def _give_back(self) -> None:
+        with self._condition:
+            left = [each.job for line in self._lines.values() for each in line.waiting]
+            for line in self._lines.values():
+                line.waiting.clear()
+        if left:
+            keeper.drop(left)
+            patiently(partial(claims.give_back, left))
+
+    def _end(self) -> None:
+        """Let the threads go. Those that are still in a call are left to it: nobody renews their leases any more."""
+        with self._condition:
+            self._over = True
+            self._condition.notify_all()
+        self._give_back()
+        if not self._busy():
+            for thread in self._threads:
+                thread.join(2.0)
+
+
+def threads_for(endpoint: Any) -> int:
+    """Threads for one server in one process: somewhat more than the calls that it takes at a time."""
+    calls = getattr(endpoint, "concurrency", None)
+    if calls is None and hasattr(endpoint, "batch"):
+        calls = endpoint.batch  # a model in this process, which answers so many questions at once
+        return max(1, calls)
+    if calls is None:
+        return settings.PRELABEL_THREADS
+    return min(MOST_THREADS, max(calls + 2, math.ceil(calls * MORE_THREADS)))
