@@ -7,14 +7,12 @@ import random
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from email.utils import parsedate_to_datetime
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from models_ml.llm.endpoint import Endpoint
 from models_ml.llm.errors import Deferred, ModelFailure, Spent, excerpt
 from models_ml.llm.exchange import exchange_of
-from models_ml.llm.traffic import Traffic, current, last
+from models_ml.llm.traffic import PATIENCE_S, Traffic, current, last
 from models_ml.llm.wire import Answer, canonical, read_answer
 
 if TYPE_CHECKING:
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 FIRST_WAIT_S = 0.5
 MAX_WAIT_S = 60.0  # without a traffic, a server that asks for a longer pause is treated as down
-PATIENCE_S = 4.0  # with one, a longer pause does not hold the thread: the work comes back later
-MAX_DEFER_S = 3600.0
 
 
 @dataclass
@@ -110,7 +106,7 @@ def _request(
 
 
 def _address(endpoint: Endpoint | LocalModel) -> str:
-    return endpoint.base_url.rstrip("/") if isinstance(endpoint, Endpoint) else repr(endpoint)
+    return endpoint.base_url.rstrip("/") if isinstance(endpoint, Endpoint) else endpoint.address
 
 
 def _ask_local(
@@ -209,30 +205,15 @@ class _Asking:
         if failure.transient and self.traffic:
             self.failures = self.traffic.strike()
         wait = min(FIRST_WAIT_S * 2 ** (self.failures - 1), MAX_WAIT_S)
-        pause = _pause(failure.retry_after, wait)
+        pause = wait * (1 - 0.25 * random.random()) if failure.retry_after is None else failure.retry_after
         final = not failure.transient or self.failures > self.endpoint.max_retries
         if final or (pause > MAX_WAIT_S and not self.traffic):
             status, body = failure.reply or (None, b"")
             failure.exchange = exchange_of(self.endpoint, self.request, body.decode("utf-8", "replace"), status)
             raise failure
         if self.traffic and pause > PATIENCE_S:
-            raise Deferred(min(pause, MAX_DEFER_S), f"{failure.code}: {failure.detail}", self.spent) from failure
+            raise Deferred(pause, f"{failure.code}: {failure.detail}", self.spent) from failure
         time.sleep(pause)
-
-
-def _pause(retry_after: str | None, wait: float) -> float:
-    """Seconds to wait: the server's Retry-After (seconds or an HTTP date), else ``wait`` less up to a quarter."""
-    if retry_after:
-        try:
-            seconds = float(retry_after)
-        except ValueError:
-            try:
-                seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-            except (TypeError, ValueError, OverflowError):
-                return wait
-        if isfinite(seconds):
-            return max(0.0, seconds)
-    return wait * (1 - 0.25 * random.random())
 
 
 def _reject_unfinished(answer: Answer) -> None:

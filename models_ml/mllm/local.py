@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from models_ml.llm.client import Completion, request_hash
@@ -62,6 +63,15 @@ class LocalModel:
     def model(self) -> str:
         """The name that its answers carry."""
         return self.path
+
+    @property
+    def address(self) -> str:
+        """What an answer of it is remembered under: other options or other weights in the same folder are another
+        model."""
+        folder = Path(self.path).expanduser()
+        found = sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+        return f"{self!r} {files}"
 
     @classmethod
     def from_parameters(cls, path: str, parameters: Mapping[str, Any]) -> LocalModel:
@@ -247,6 +257,7 @@ def _judge(
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
         },
         request_sha256=request_hash({"model": model.model, "messages": one.messages, **parameters}),
+        gpu_seconds=seconds if loaded.device.type == "cuda" else 0.0,
     )
 
 

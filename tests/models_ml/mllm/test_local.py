@@ -306,6 +306,15 @@ def test_a_device_that_is_not_there_is_said(checkpoint):
         complete(LocalModel(str(checkpoint("llava")), device="toaster"), asked([image_part(RED)]))
 
 
+def test_other_weights_in_the_same_folder_are_another_model(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("llava"), tmp_path / "same")
+    first = LocalModel(str(folder)).address
+    assert first == LocalModel(str(folder)).address
+    assert first != LocalModel(str(folder), dtype="bfloat16").address
+    tiny_media.make_llava(folder, tiny_llm.SENTENCE)
+    assert first != LocalModel(str(folder)).address
+
+
 def test_options_are_read_and_unknown_ones_named():
     model = LocalModel.from_parameters("/m", {"device": "cpu", "dtype": "bfloat16", "batch": 2, "family": "llava"})
     assert (model.model, model.trust, model.queue, model.batch) == ("/m", "inside", "gpu", 2)
