@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from annotator.clips.access import corpus_for
 from annotator.core.errors import Invalid
 
-from . import leases, queries, schemas, services
+from . import gate_figures, leases, queries, schemas, services
 from .models import Claim, Record
 from .submissions import etag
 
@@ -182,6 +182,13 @@ class RecordProvenance(APIView):
         return Response(queries.record_provenance(queries.record_for(request.user, pk)))
 
 
+class CorpusGate(APIView):
+    @extend_schema(responses=schemas.GateShape)
+    def get(self, request: Request, slug: str) -> Response:
+        """The evidence gate's verdicts by kind of claim, compared with what people did with the clues."""
+        return Response(gate_figures.comparison(corpus_for(request.user, slug, "gate.view")))
+
+
 urlpatterns = [
     path("corpora/<slug:slug>/claims/", CorpusClaims.as_view(), name="api-claims"),
     path("claims/<int:pk>/", ClaimDetail.as_view(), name="api-claim"),
@@ -191,6 +198,7 @@ urlpatterns = [
     path("claims/<int:pk>/submit/", ClaimSubmit.as_view(), name="api-claim-submit"),
     path("claims/<int:pk>/decide/", ClaimDecide.as_view(), name="api-claim-decide"),
     path("claims/<int:pk>/summarise/", ClaimSummarise.as_view(), name="api-claim-summarise"),
+    path("corpora/<slug:slug>/gate/", CorpusGate.as_view(), name="api-gate"),
     path("corpora/<slug:slug>/records/", CorpusRecords.as_view(), name="api-records"),
     path("records/<int:pk>/", RecordDetail.as_view(), name="api-record"),
     path("records/<int:pk>/provenance/", RecordProvenance.as_view(), name="api-record-provenance"),

@@ -15,12 +15,18 @@ from annotator.clips.access import corpora_where, may, require
 from annotator.clips.models import Clip, Corpus, Membership
 from annotator.core.errors import Gone, NotFound
 from annotator.core.permissions import ACTIONS
+from annotator.prelabels.gate_words import with_sentences
 from annotator.prelabels.models import Clue
 from annotator.prelabels.queries import in_order
 
 from . import records, submissions
 from .models import Annotation, Claim, Record, RecordRevision, Slot
 from .reviews import current_annotations
+
+
+def without_record(grade: str) -> Q:
+    """Clips without a record of this grade: a condition in the filter of runs."""
+    return ~Q(Exists(Record.objects.filter(clip=OuterRef("pk"), grade=grade)))
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -41,7 +47,7 @@ def clue_json(clue: Clue) -> dict[str, Any]:
             "model": clue.provenance.get("model") or clue.prelabeller.model or None,
             "prompt": records.prompt_name(clue.provenance),
         },
-        "gate": clue.provenance.get("gate") or [],
+        "gate": with_sentences(clue.gate),
         "texts": clue.texts,
         "codes": clue.codes,
     }

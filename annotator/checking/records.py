@@ -159,11 +159,12 @@ def _line(
 def _clue_source(item: Mapping[str, Any]) -> dict[str, Any]:
     clue: Clue | None = item.get("origin")
     if clue is None:
-        return {"clue": None, "verdict": item.get("verdict"), "source": None}
+        return {"clue": None, "verdict": item.get("verdict"), "source": None, "gate": None}
     return {
         "clue": clue.pk,
         "verdict": item.get("verdict"),
         "source": {**clue.provenance, "prelabeller": clue.prelabeller.name, "job": clue.job_id},
+        "gate": {"version": clue.gate_version, "verdicts": clue.gate} if clue.gate is not None else None,
     }
 
 

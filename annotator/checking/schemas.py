@@ -41,6 +41,25 @@ class ClueSource(serializers.Serializer):
     prompt = serializers.CharField(allow_null=True)
 
 
+class GateVerdict(serializers.Serializer):
+    """One claim of a clue, held against a measurement (docs/gate.md)."""
+
+    claim = serializers.CharField()
+    text = serializers.CharField(help_text="the words that the claim stands on")
+    at = serializers.ListField(child=serializers.IntegerField(), help_text="their place in the clue, in characters")
+    negated = serializers.BooleanField()
+    hedged = serializers.BooleanField()
+    who = serializers.ChoiceField(choices=("target", "other"))
+    verdict = serializers.ChoiceField(choices=("supported", "contradicted", "not_measurable"))
+    measure = serializers.CharField(allow_null=True)
+    value = serializers.FloatField(allow_null=True)
+    unit = serializers.CharField(allow_null=True)
+    threshold = serializers.FloatField(allow_null=True)
+    span = serializers.ListField(child=serializers.FloatField(), allow_null=True, help_text="seconds")
+    reason = serializers.CharField()
+    said = TextPair(help_text="the verdict in a sentence")
+
+
 class OfferedClue(serializers.Serializer):
     id = serializers.IntegerField()
     modality = serializers.ChoiceField(choices=MODALITIES)
@@ -49,7 +68,7 @@ class OfferedClue(serializers.Serializer):
     text = serializers.CharField()
     span = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     source = ClueSource(allow_null=True)  # type: ignore[assignment]
-    gate = serializers.ListField(child=serializers.JSONField())
+    gate = GateVerdict(many=True)
     texts = serializers.JSONField(allow_null=True)
     codes = serializers.JSONField(allow_null=True)
 
@@ -194,3 +213,66 @@ class ProvenanceShape(serializers.Serializer):
     clues = serializers.JSONField()
     sentences = serializers.JSONField()
     description = serializers.JSONField(allow_null=True)
+
+
+class PeopleDid(serializers.Serializer):
+    kept = serializers.IntegerField()
+    corrected = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+
+
+class PeopleByVerdict(serializers.Serializer):
+    contradicted = PeopleDid()
+    supported = PeopleDid()
+    not_measurable = PeopleDid()
+
+
+class PeopleByAlarm(serializers.Serializer):
+    alarm = PeopleDid()
+    quiet = PeopleDid()
+
+
+class Detector(serializers.Serializer):
+    """How well "contradicted" finds what people remove, with Wilson's 95 % intervals."""
+
+    decided = serializers.IntegerField()
+    precision = serializers.FloatField(allow_null=True)
+    precision_low = serializers.FloatField(allow_null=True)
+    precision_high = serializers.FloatField(allow_null=True)
+    recall = serializers.FloatField(allow_null=True)
+    recall_low = serializers.FloatField(allow_null=True)
+    recall_high = serializers.FloatField(allow_null=True)
+    few = serializers.BooleanField(help_text="too few decisions for the shares to say much")
+
+
+class GateRow(Detector):
+    claim = serializers.CharField(help_text="a code of docs/gate.md; empty in the row over all")
+    claims = serializers.IntegerField(help_text="in current clues")
+    contradicted = serializers.IntegerField()
+    supported = serializers.IntegerField()
+    not_measurable = serializers.IntegerField()
+    contradicted_removed = serializers.IntegerField()
+    contradicted_left = serializers.IntegerField()
+    supported_removed = serializers.IntegerField()
+    supported_left = serializers.IntegerField()
+    not_measurable_removed = serializers.IntegerField()
+    not_measurable_left = serializers.IntegerField()
+    people = PeopleByVerdict()
+
+
+class WholeClues(Detector):
+    people = PeopleByAlarm()
+
+
+class GateShape(serializers.Serializer):
+    corpus = serializers.CharField()
+    version = serializers.CharField()
+    clues = serializers.IntegerField()
+    judged = serializers.IntegerField()
+    measured = serializers.IntegerField()
+    waiting = serializers.IntegerField()
+    left = serializers.IntegerField()
+    percent = serializers.FloatField()
+    rows = GateRow(many=True)
+    all = GateRow()
+    whole_clues = WholeClues()

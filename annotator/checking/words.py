@@ -2,6 +2,8 @@
 
 from django.utils.translation import gettext as _
 
+from annotator.prelabels import gate_words
+
 
 def modalities() -> list[tuple[str, str, str]]:
     """(code, name, what to say when there is no clue)."""
@@ -117,4 +119,5 @@ def script() -> dict[str, object]:
         "noDescription": _("no description"),
         "noLabels": _("no labels"),
         "onlyHere": _("Only this annotator says so"),
+        "gate": gate_words.script(),
     }

@@ -1,5 +1,7 @@
 """What the clip's page shows of pre-labelling: the current clues, each with its source."""
 
+from typing import Any
+
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.translation import get_language
@@ -7,15 +9,19 @@ from django.utils.translation import get_language
 from annotator.clips.access import may
 from annotator.clips.models import Clip
 
-from . import queries
+from . import gate_words, queries
 from .models import Clue, DescriptionDraft
 
 
-def _shown(clue: Clue) -> dict[str, str]:
-    """`{"language", "text"}` in the reader's language where the clue has a rendering in it, else as it was written."""
+def _shown(clue: Clue) -> dict[str, Any]:
+    """`{"language", "text", "chips"}`: in the reader's language where the clue has a rendering in it, else as it was
+    written, the words of its claims marked; and what the evidence gate says of them."""
     language = "zh" if (get_language() or "").startswith("zh") else "en"
     text = (clue.texts or {}).get(language)
-    return {"language": language, "text": text} if text else {"language": clue.language, "text": clue.text}
+    if text and text != clue.text:
+        return {"language": language, "text": text, "chips": []}
+    marked = gate_words.marked(clue.text, clue.gate)
+    return {"language": clue.language, "text": marked, "chips": gate_words.chips(clue.gate)}
 
 
 def clues_panel(request: HttpRequest, clip: Clip) -> str:

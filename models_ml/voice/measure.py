@@ -110,7 +110,7 @@ def measure(
         count, source = int(syllables), "subtitle"
     if speech and count:
         out |= {"syllables": count, "syllables_source": source, "syllables_per_s": _round(count / speech, 2)}
-    return out | _against(out, baseline or {})
+    return out | against(out, baseline or {})
 
 
 def baseline(list_of_measures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -213,7 +213,9 @@ def _syllable_nuclei(
     return count
 
 
-def _against(out: Measures, usual: Mapping[str, float]) -> Measures:
+def against(out: Mapping[str, Any], usual: Mapping[str, float]) -> Measures:
+    """The `…_re_baseline…` measures of a clip, from its own and what `baseline()` gives; only those that are known."""
+
     def pair(key: str) -> tuple[float, float] | None:
         mine, theirs = out.get(key), usual.get(key)
         return None if mine is None or theirs is None else (float(mine), float(theirs))

@@ -19,6 +19,7 @@ TABS = [
     (gettext_lazy("Pre-labels"), "runs/", "run.view"),
     (gettext_lazy("Check"), "check/", "claim.annotate"),
     (gettext_lazy("Review"), "review/", "claim.review"),
+    (gettext_lazy("Evidence gate"), "gate/", "gate.view"),
     (gettext_lazy("Records"), "records/", "record.view"),
     (gettext_lazy("Snapshots"), "snapshots/", "snapshot.view"),
 ]

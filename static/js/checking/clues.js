@@ -1,5 +1,6 @@
 // The clues of a clip: one card each, by modality; keep, correct, reject (with a reason), add.
 
+import { showChips, showMarked } from "../gate.js";
 import { clock } from "./player.js";
 
 const ORDER = ["visual", "audio", "text"];
@@ -138,6 +139,8 @@ class Card {
     this.refs = {};
     for (const element of this.element.querySelectorAll("[data-ref]")) this.refs[element.dataset.ref] = element;
     this.#wire();
+    if (offered) showMarked(this.refs.text, offered.text, offered.gate || [], list.text.gate);
+    showChips(this.refs.gate, offered?.gate || [], list.text.gate, (span) => list.player.playSpan(span));
   }
 
   #wire() {
@@ -303,15 +306,11 @@ class Card {
       ? [source?.prelabeller, source?.model, source?.prompt].filter(Boolean).join(" · ")
       : text.byYou;
     refs.source.hidden = !refs.source.textContent;
-    const gates = (offered?.gate || []).map((gate) => (typeof gate === "string" ? gate : gate.text || gate.verdict || ""));
-    refs.gate.textContent = gates.filter(Boolean).join(" · ");
-    refs.gate.hidden = !refs.gate.textContent;
     const span = this.shownSpan;
     refs.spanPlay.hidden = !span;
     if (span) refs.spanPlay.querySelector("span").textContent = `${clock(span[0])} – ${clock(span[1])}`;
     // Text: the offered one, struck through when rejected, above its correction when corrected.
     refs.text.hidden = !offered;
-    refs.text.textContent = offered?.text || "";
     refs.text.lang = offered?.language === "zh" ? "zh-Hans" : "en";
     const other = offered?.texts?.[offered.language === "zh" ? "en" : "zh"];
     refs.other.hidden = !other;

@@ -1,0 +1,251 @@
+"""The evidence gate at work: a drafted clue is held against its clip's measurements before a person sees it.
+
+Clues are judged in the transaction that stores them. What could not be (an older version of the gate, evidence that
+came or changed later: triggers take the verdict back) is judged by `judge_pending`, in chunks, from the sweeper, the
+page's button or `manage.py gate`. A clue's `gate_version` says which gate judged it, "" that none has.
+"""
+
+import importlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import Count, F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
+from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError as BrokerError
+
+from annotator.celery import app
+from annotator.clips import media
+from annotator.clips.access import require
+from annotator.clips.models import Clip, Corpus, Subtitle
+from annotator.core import audit
+from annotator.core.errors import Conflict, Gone
+from models_ml import voice
+from models_ml.face import AuTrack, AuTrackError, read_openface
+from models_ml.steps.measured import PROSODY_VERSION
+
+from .baseline import CLIPS_OF_A_SPEAKER
+from .gate_words import FACE, ORDER
+from .models import Clue, ProsodyMeasures
+
+gate: Any = SimpleLazyObject(lambda: importlib.import_module("models_ml.gate"))
+CHUNK = 100  # clues whose rows are locked at a time, while the tracks of their clips are read
+JUDGE = "annotator.prelabels.tasks.judge_clues"
+Verdict = dict[str, Any]
+_VERDICTS = """
+    SELECT verdict ->> 'verdict', count(*)
+    FROM prelabels_clue clue JOIN clips_clip clip ON clip.id = clue.clip_id
+      CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(clue.gate) WHEN 'array' THEN clue.gate END) verdict
+    WHERE clip.corpus_id = %s AND clip.withdrawn_at IS NULL AND clue.superseded_at IS NULL
+    GROUP BY 1
+"""
+logger = structlog.get_logger(__name__)
+
+
+class Facts:
+    """What one clip's clues are held against. The AU track is a file, opened when a clue first speaks of a face."""
+
+    def __init__(self, clip: Clip, subtitle: Mapping[str, str], measures: dict[str, Any] | None) -> None:
+        self.clip = clip
+        self.subtitle: dict[str, str | None] = {"zh": subtitle.get("zh"), "en": subtitle.get("en")}
+        self.measures = measures
+        self._track: AuTrack | None = None
+        self._opened = False
+
+    def track(self) -> AuTrack | None:
+        """The person's action units; None where there are none and where they cannot be read."""
+        if not self._opened:
+            self._opened = True
+            try:
+                path = media.au_path(self.clip)
+                self._track = read_openface(path) if path else None
+            except (AuTrackError, OSError, ValueError, Gone) as error:
+                logger.warning("the gate cannot read an action-unit track", clip=self.clip.name, error=str(error))
+        return self._track
+
+
+def facts_for(clip_ids: Iterable[int]) -> dict[int, Facts]:
+    """The facts of several clips by clip id, in five queries however many there are."""
+    clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track"))
+    subtitles: dict[int, dict[str, str]] = {clip.pk: {} for clip in clips}
+    for clip_id, language, text in Subtitle.objects.filter(clip__in=clips).values_list("clip_id", "language", "text"):
+        subtitles[clip_id][language] = text
+    measures = _measures(clips)
+    return {clip.pk: Facts(clip, subtitles[clip.pk], measures.get(clip.pk)) for clip in clips}
+
+
+def _measures(clips: Sequence[Clip]) -> dict[int, dict[str, Any]]:
+    """Each clip's measures against its speaker's baseline: those that its measured clue states, else those stored."""
+    found: dict[int, dict[str, Any]] = {}
+    stored = ProsodyMeasures.objects.filter(clip__in=clips, version=PROSODY_VERSION)
+    raw = dict(stored.values_list("clip_id", "measures"))
+    stated = Clue.objects.filter(clip__in=clips, superseded_at=None, codes__kind="prosody").order_by("id")
+    for clip_id, codes in stated.values_list("clip_id", "codes"):
+        if measures := (codes or {}).get("measures"):
+            found[clip_id] = measures
+    rest = [clip for clip in clips if clip.pk in raw and clip.pk not in found]
+    usual = _spoken_by([clip for clip in rest if clip.speaker])
+    for clip in rest:
+        others = usual.get((clip.corpus_id, clip.speaker), {}) if clip.speaker else {}
+        of_others = [measures for pk, measures in others.items() if pk != clip.pk][:CLIPS_OF_A_SPEAKER]
+        found[clip.pk] = raw[clip.pk] | voice.against(raw[clip.pk], voice.baseline(of_others))
+    return found
+
+
+def _spoken_by(clips: Sequence[Clip]) -> dict[tuple[int, str], dict[int, dict[str, Any]]]:
+    """(corpus, speaker) -> clip id -> stored measures, of the speaker's first clips by name (see `baseline`)."""
+    if not clips:
+        return {}
+    rows = (
+        ProsodyMeasures.objects.filter(
+            version=PROSODY_VERSION,
+            clip__withdrawn_at=None,
+            clip__corpus__in={clip.corpus_id for clip in clips},
+            clip__speaker__in={clip.speaker for clip in clips},
+        )
+        .annotate(
+            place=Window(RowNumber(), partition_by=[F("clip__corpus"), F("clip__speaker")], order_by="clip__name")
+        )
+        .filter(place__lte=CLIPS_OF_A_SPEAKER + 1)
+        .order_by("clip__name")
+    )
+    found: dict[tuple[int, str], dict[int, dict[str, Any]]] = {}
+    for corpus, speaker, pk, measures in rows.values_list("clip__corpus", "clip__speaker", "clip_id", "measures"):
+        found.setdefault((corpus, speaker), {})[pk] = measures
+    return found
+
+
+def verdicts(facts: Facts, clue: Clue) -> list[Verdict]:
+    """The gate's verdicts on one clue; [] for a measured one, which would only be judged against itself."""
+    if clue.codes or facts.clip.withdrawn_at:
+        return []
+    given: dict[str, Any] = {
+        "modality": clue.modality, "measures": facts.measures, "subtitle": facts.subtitle, "span": clue.span,
+    }  # fmt: skip
+    found = gate.judge(clue.text, clue.language, au=None, **given)
+    if any(verdict["claim"] in FACE for verdict in found) and (track := facts.track()) is not None:
+        found = gate.judge(clue.text, clue.language, au=track, **given)
+    return found
+
+
+def judge_clue(clue: Clue) -> list[Verdict]:
+    """The verdicts on one stored clue as its clip's evidence is now; nothing is written."""
+    return verdicts(facts_for([clue.clip_id])[clue.clip_id], clue)
+
+
+def judge_stored(clues: Iterable[Clue]) -> int:
+    """Judge clues that were just stored, and write the verdicts; how many were judged. Six queries, however many.
+
+    Call it in the transaction that stores them. A measured prosody among them is new evidence: the other current
+    clues of its clip are judged again. A clue that the gate fails on stays without a verdict, its job goes on.
+    """
+    new = [clue for clue in clues if clue.gate_version != gate.VERSION]
+    if not new:
+        return 0
+    heard = {clue.clip_id for clue in new if (clue.codes or {}).get("kind") == "prosody"}
+    if heard:
+        others = Clue.objects.filter(clip__in=heard, superseded_at=None, codes__isnull=True)
+        new += list(others.exclude(pk__in=[clue.pk for clue in new]))
+    _judge(new)
+    return len(new)
+
+
+def _judge(clues: Sequence[Clue]) -> None:
+    wordy = [clue for clue in clues if not clue.codes]
+    facts = facts_for(clue.clip_id for clue in wordy) if wordy else {}
+    for clue in clues:
+        clue.gate_version = gate.VERSION
+        try:
+            clue.gate = verdicts(facts[clue.clip_id], clue) if clue.clip_id in facts else []
+        except Exception:  # a bug in the gate must cost nobody a clue; the next version judges it again
+            logger.exception("the evidence gate failed on a clue", clue=clue.pk)
+            clue.gate = None
+    Clue.objects.bulk_update(clues, ["gate", "gate_version"], batch_size=500)
+
+
+def pending(corpus: Corpus | None = None) -> QuerySet[Clue]:
+    """Current clues that no gate has judged yet, or whose evidence has changed since."""
+    rows = Clue.objects.filter(superseded_at=None, gate_version="")
+    return rows if corpus is None else rows.filter(clip__corpus=corpus)
+
+
+def outdated(corpus: Corpus) -> QuerySet[Clue]:
+    """Current clues of the corpus that the gate, as it is now, has not judged."""
+    return Clue.objects.filter(clip__corpus=corpus, superseded_at=None).exclude(gate_version=gate.VERSION)
+
+
+def judge_pending(corpus: Corpus | None = None, *, seconds: float = 20.0) -> tuple[int, bool]:
+    """Judge what is pending, chunk by chunk: how many, and whether something may be left when the time is over.
+
+    Each chunk is a transaction of its own, so nothing is lost when it is killed; two at once share the work.
+    """
+    judged, until = 0, time.monotonic() + seconds
+    while True:
+        with transaction.atomic():
+            # Locked while the evidence is read: a trigger that takes a verdict back comes before or after, not between.
+            rows = pending(corpus).select_for_update(skip_locked=True, of=("self",), no_key=True)
+            clues = list(rows.order_by("id")[:CHUNK])
+            _judge(clues)
+        judged += len(clues)
+        if len(clues) < CHUNK:
+            return judged, False
+        if time.monotonic() > until:
+            return judged, True
+
+
+@transaction.atomic
+def mark(corpus: Corpus, *, again: bool = False) -> int:
+    """Take back the verdicts of older gates (`again`: of all), so that they are judged anew; how many are pending."""
+    old = Clue.objects.filter(clip__corpus=corpus, superseded_at=None).exclude(gate_version="")
+    (old if again else old.exclude(gate_version=gate.VERSION)).update(gate_version="")
+    return pending(corpus).count()
+
+
+def request_judging(user: Any, corpus: Corpus, *, again: bool = False) -> int:
+    """By the page's button: mark what is to be judged and send a worker; how many clues.
+
+    Raises Forbidden or NotFound by role, Conflict where there is nothing to judge.
+    """
+    require(user, corpus, "run.start")
+    with transaction.atomic():
+        clues = mark(corpus, again=again)
+        if not clues:
+            raise Conflict(_("Every clue has been judged by this version of the gate."), code="nothing-to-judge")
+        audit.record(user, "gate.judge", corpus=corpus.slug, target=gate.VERSION, clues=clues, again=again)
+        transaction.on_commit(lambda: send(corpus.pk), robust=True)
+    return clues
+
+
+def send(corpus_id: int) -> None:
+    """Ask a worker to judge a corpus's pending clues; where the broker is down, the scheduler's turn comes anyway."""
+    try:
+        app.send_task(JUDGE, args=[corpus_id], queue="cpu", retry=False)
+    except (OSError, BrokerError) as error:
+        logger.warning("broker does not answer; the scheduler's turn will judge", error=str(error))
+
+
+def progress(corpus: Corpus) -> dict[str, Any]:
+    """`{"clues", "judged", "measured", "left", "percent", "version"}` of a corpus: one query."""
+    counts = Clue.objects.filter(clip__corpus=corpus, clip__withdrawn_at=None, superseded_at=None).aggregate(
+        clues=Count("id"),
+        left=Count("id", filter=~Q(gate_version=gate.VERSION)),
+        measured=Count("id", filter=Q(codes__isnull=False)),
+        waiting=Count("id", filter=Q(gate_version="")),
+    )
+    judged = counts["clues"] - counts["left"]
+    percent = round(100 * judged / counts["clues"], 1) if counts["clues"] else 100.0
+    return {**counts, "judged": judged, "percent": percent, "version": gate.VERSION}
+
+
+def counts_of(corpus: Corpus) -> dict[str, Any]:
+    """`{"version", "clues", "left", "verdicts": {verdict: claims}}` of the corpus's current clues."""
+    found = progress(corpus)
+    with connection.cursor() as cursor:
+        cursor.execute(_VERDICTS, [corpus.pk])
+        counts = dict(cursor.fetchall())
+    verdicts = {name: counts.get(name, 0) for name in ORDER}
+    return {**{key: found[key] for key in ("version", "clues", "left")}, "verdicts": verdicts}

@@ -1,0 +1,269 @@
+"""The evidence gate at work: clues are judged when they are stored, and again when their evidence changes."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from annotator.clips.models import AuTrack, Clip, Corpus
+from annotator.clips.services import withdraw_clip
+from annotator.core.errors import Conflict, Forbidden
+from annotator.prelabels import gating
+from annotator.prelabels.imports import import_clues, import_prelabels
+from annotator.prelabels.models import Clue, ProsodyMeasures
+from models_ml import gate
+from models_ml.steps.measured import PROSODY_VERSION
+from tests.annotator.prelabels.material import add_face
+from tests.support import factories as make
+
+pytestmark = pytest.mark.django_db
+
+SMILE, FROWN, LOUD = "She smiles.", "She frowns.", "She speaks in a loud voice."
+
+
+@pytest.fixture
+def corpus() -> Corpus:
+    return make.create_corpus("lab", language="en")
+
+
+@pytest.fixture
+def clip(corpus: Corpus) -> Clip:
+    return make.create_clip(corpus, "a", en="Leave me alone!", zh="")
+
+
+@pytest.fixture
+def smiling(clip: Clip, media_root: Path) -> Clip:
+    return add_face(clip, media_root, AU12=2.5, AU04=0.1)
+
+
+def judged(clue: Clue) -> list[tuple[str, str]]:
+    clue.refresh_from_db()
+    assert clue.gate_version == gate.VERSION
+    return [(verdict["claim"], verdict["verdict"]) for verdict in clue.gate]
+
+
+def measured(clip: Clip, **measures: float) -> ProsodyMeasures:
+    numbers = {"f0_median_hz": 180.0, "intensity_db": 60.0, "voiced_fraction": 0.6} | measures
+    return ProsodyMeasures.objects.create(clip=clip, version=PROSODY_VERSION, measures=numbers)
+
+
+def test_a_claim_is_held_against_the_action_units(smiling: Clip) -> None:
+    clue = make.create_clue(smiling, f"{SMILE} {FROWN}")
+    assert gating.judge_stored([clue]) == 1
+    assert judged(clue) == [("smile", "supported"), ("brows_lowered", "contradicted")]
+    smile = clue.gate[0]
+    assert (smile["measure"], smile["value"], smile["threshold"]) == ("AU12", 2.5, 1.0)
+    assert clue.text[slice(*smile["at"])] == smile["text"]
+    assert gating.judge_clue(clue) == clue.gate
+
+
+def test_without_a_track_no_face_is_supported(clip: Clip) -> None:
+    clue = make.create_clue(clip, SMILE)
+    gating.judge_stored([clue])
+    assert judged(clue) == [("smile", "not_measurable")]
+
+
+@pytest.mark.parametrize("damage", ["missing", "binary", "empty"])
+def test_a_broken_track_measures_nothing_and_fails_nothing(smiling: Clip, media_root: Path, damage: str) -> None:
+    path = gating.media.au_path(smiling)
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.chmod(0o600)
+        path.write_bytes(b"\x00\xff\x00" if damage == "binary" else b"")
+    clue = make.create_clue(smiling, SMILE)
+    gating.judge_stored([clue])
+    assert judged(clue) == [("smile", "not_measurable")]
+
+
+def test_quoted_words_are_held_against_the_subtitle(clip: Clip) -> None:
+    right = make.create_clue(clip, 'She says "leave me alone".', modality="text", aspect="content")
+    wrong = make.create_clue(clip, 'She says "stay with me".', modality="text", aspect="")
+    gating.judge_stored([right, wrong])
+    assert judged(right) == [("quote", "supported")]
+    assert judged(wrong) == [("quote", "contradicted")]
+
+
+def test_a_voice_is_held_against_the_speakers_other_clips(corpus: Corpus) -> None:
+    clips = [make.create_clip(corpus, name, speaker="li") for name in "abc"]
+    for clip, level in zip(clips, (66.0, 60.0, 61.0), strict=True):
+        measured(clip, intensity_db=level)
+    clues = [make.create_clue(clip, LOUD, modality="audio", aspect="tone") for clip in clips]
+    gating.judge_stored(clues)
+    assert [judged(clue)[0][1] for clue in clues] == ["supported", "contradicted", "contradicted"]
+    assert clues[0].gate[0]["value"] == pytest.approx(5.5)
+
+
+def test_one_clip_of_a_speaker_is_no_baseline(clip: Clip) -> None:
+    Clip.objects.filter(pk=clip.pk).update(speaker="li")
+    measured(clip, intensity_db=90.0)
+    clue = make.create_clue(clip, LOUD, modality="audio", aspect="tone")
+    gating.judge_stored([clue])
+    assert judged(clue) == [("loud", "not_measurable")]
+
+
+def test_a_measured_clue_is_not_judged_against_itself_but_tells_the_others(clip: Clip) -> None:
+    tone = make.create_clue(clip, LOUD, modality="audio", aspect="tone")
+    gating.judge_stored([tone])
+    assert judged(tone) == [("loud", "not_measurable")]
+    codes = {"kind": "prosody", "codes": [], "measures": {"intensity_re_baseline_db": 4.5, "voiced_fraction": 0.6}}
+    prosody = make.create_clue(
+        clip, "The voice is louder than usual.", modality="audio", aspect="prosody", codes=codes, prelabeller="m"
+    )
+    assert gating.judge_stored([prosody]) == 2
+    assert judged(prosody) == []
+    assert judged(tone) == [("loud", "supported")]
+
+
+def test_imported_clues_are_judged(smiling: Clip) -> None:
+    content = f"name,text\n{smiling.name},{SMILE}\n".encode()
+    import_prelabels(
+        None, smiling.corpus, content, filename="a.csv", prelabeller="elsewhere", modality="visual", language="en"
+    )
+    assert judged(Clue.objects.get()) == [("smile", "supported")]
+
+
+def test_clues_of_a_manifest_are_judged(smiling: Clip) -> None:
+    item = {"modality": "visual", "aspect": "expression", "language": "en", "text": FROWN, "source": "x"}
+    import_clues(smiling.corpus, {smiling.pk: [item]})
+    assert judged(Clue.objects.get()) == [("brows_lowered", "contradicted")]
+
+
+def test_two_hundred_clues_cost_as_many_queries_as_two(
+    corpus: Corpus, media_root: Path, django_assert_num_queries: Any
+) -> None:
+    def drafted(n: int, speaker: str) -> list[Clue]:
+        clips = [make.create_clip(corpus, f"{speaker}{i}", speaker=speaker) for i in range(n)]
+        for clip in clips:
+            add_face(clip, media_root, AU12=2.0)
+            measured(clip)
+        text = f"{SMILE} {LOUD}"
+        return [make.create_clue(clip, text) for clip in clips]
+
+    for n, speaker in ((2, "li"), (200, "han")):
+        clues = drafted(n, speaker)
+        with django_assert_num_queries(6):
+            assert gating.judge_stored(clues) == n
+        assert judged(clues[-1])[0] == ("smile", "supported")
+
+
+def test_a_clue_that_is_unchanged_is_not_judged_twice(smiling: Clip, django_assert_num_queries: Any) -> None:
+    clue = make.create_clue(smiling, SMILE)
+    gating.judge_stored([clue])
+    with django_assert_num_queries(0):
+        assert gating.judge_stored([clue]) == 0
+
+
+def test_a_bug_in_the_gate_costs_no_clue(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: Any, **_more: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gate, "judge", broken)
+    clue = make.create_clue(clip, SMILE)
+    gating.judge_stored([clue])
+    clue.refresh_from_db()
+    assert (clue.gate, clue.gate_version) == (None, gate.VERSION)
+
+
+def test_a_track_that_arrives_later_takes_the_verdict_back(clip: Clip, media_root: Path) -> None:
+    clue = make.create_clue(clip, SMILE)
+    gating.judge_stored([clue])
+    add_face(clip, media_root, AU12=2.0)
+    assert list(gating.pending()) == [clue]
+    assert gating.judge_pending() == (1, False)
+    assert judged(clue) == [("smile", "supported")]
+    AuTrack.objects.filter(clip=clip).delete()
+    gating.judge_pending()
+    assert judged(clue) == [("smile", "not_measurable")]
+
+
+def test_a_changed_subtitle_and_new_measures_take_the_verdict_back(clip: Clip) -> None:
+    clue = make.create_clue(clip, 'She says "stay with me".', modality="text", aspect="content")
+    gating.judge_stored([clue])
+    clip.subtitles.filter(language="en").update(text="Stay with me!")
+    gating.judge_pending()
+    assert judged(clue) == [("quote", "supported")]
+    measured(clip)
+    assert gating.pending().count() == 1
+    gating.judge_pending()
+    ProsodyMeasures.objects.filter(clip=clip).update(version=PROSODY_VERSION)  # nothing is new
+    assert gating.pending().count() == 0
+
+
+def test_evidence_of_another_clip_takes_nothing_back(clip: Clip, corpus: Corpus, media_root: Path) -> None:
+    gating.judge_stored([make.create_clue(clip, SMILE)])
+    add_face(make.create_clip(corpus), media_root, AU12=2.0)
+    assert gating.pending().count() == 0
+
+
+def test_superseded_and_withdrawn_clues_are_left_alone(clip: Clip, corpus: Corpus, media_root: Path) -> None:
+    old = make.create_clue(clip, SMILE, superseded_at="2026-01-01T00:00Z")
+    gone = make.create_clip(corpus)
+    clue = make.create_clue(add_face(gone, media_root, AU12=2.0), SMILE)
+    withdraw_clip(None, gone, "consent")
+    gating.judge_pending()
+    old.refresh_from_db()
+    assert old.gate_version == ""
+    assert judged(clue) == []
+
+
+def gate_command(*words: str) -> dict[str, Any]:
+    out = io.StringIO()
+    call_command("gate", *words, "--json", stdout=out, stderr=io.StringIO())
+    return json.loads(out.getvalue().splitlines()[-1])
+
+
+def test_the_command_judges_what_is_left_and_again_everything(smiling: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(3):
+        make.create_clue(smiling, SMILE, prelabeller=f"m{n}")
+    monkeypatch.setattr(gating, "CHUNK", 2)
+    found = gate_command("lab")
+    assert found == {
+        "corpus": "lab", "judged": 3, "version": gate.VERSION, "clues": 3, "left": 0,
+        "verdicts": {"contradicted": 0, "supported": 3, "not_measurable": 0},
+    }  # fmt: skip
+    assert gate_command("lab")["judged"] == 0
+    assert gate_command("lab", "--again")["judged"] == 3
+    Clue.objects.filter(prelabeller__name="m1").update(gate_version="0", gate=[])
+    assert gate_command("lab")["judged"] == 1
+
+
+def test_an_unknown_corpus_is_a_wrong_call() -> None:
+    with pytest.raises(Exception, match="There is no corpus 'none'"):
+        gate_command("none")
+
+
+def test_the_button_marks_sends_and_says_so(smiling: Clip, client: Client) -> None:
+    clue = make.create_clue(smiling, SMILE)
+    manager = make.create_member(smiling.corpus, "manager")
+    client.force_login(manager)
+    assert client.post("/corpora/lab/gate/judge/").status_code == 302
+    assert "1 clue is judged." in client.get("/corpora/lab/gate/").content.decode()
+    waiting = client.get("/corpora/lab/gate/progress/")
+    assert (waiting.status_code, "1 wait for a worker" in waiting.content.decode()) == (200, True)
+    gating.judge_pending(smiling.corpus)
+    assert judged(clue) == [("smile", "supported")]
+    assert client.get("/corpora/lab/gate/progress/").status_code == 286
+    with pytest.raises(Conflict):
+        gating.request_judging(manager, smiling.corpus)
+    assert gating.request_judging(manager, smiling.corpus, again=True) == 1
+    with pytest.raises(Forbidden):
+        gating.request_judging(make.create_member(smiling.corpus, "reviewer"), smiling.corpus)
+
+
+def test_the_clips_page_shows_contradictions_first_and_marks_their_words(smiling: Clip, client: Client) -> None:
+    clue = make.create_clue(smiling, f"<b>{SMILE}</b> {FROWN}")
+    gating.judge_stored([clue])
+    client.force_login(make.create_member(smiling.corpus, "manager"))
+    html = client.get(f"/clips/{smiling.pk}/").content.decode()
+    assert html.index("finding--contradicted") < html.index("finding--supported")
+    assert "&lt;b&gt;She <mark" in html
+    assert ">smiles</mark>" in html
+    assert "AU12 2.5" in html
+    assert "data-play-from" in html
+    chinese = client.get(f"/clips/{smiling.pk}/", headers={"accept-language": "zh-hans"}).content.decode()
+    assert "<b>矛盾</b> 皱眉" in chinese
