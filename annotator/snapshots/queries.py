@@ -25,13 +25,23 @@ class CurrentLine(NamedTuple):
     licence: str
 
 
+def left_out(corpus: Corpus, grade: str) -> int:
+    """Clips whose current record stands on a draft that thinning dropped: no snapshot takes them."""
+    return _current(corpus, grade).filter(current__draft__dropped__gt="").count()
+
+
+def _current(corpus: Corpus, grade: str) -> QuerySet[Record]:
+    return Record.objects.filter(corpus=corpus, grade=grade, clip__withdrawn_at=None, current__isnull=False)
+
+
 def current_lines(corpus: Corpus, grade: str) -> Iterator[CurrentLine]:
-    """The current record of every clip that was not withdrawn, by clip name in code-point order.
+    """The current record of every clip that was neither withdrawn nor thinned out, by clip name in code-point order.
 
     One statement, so one consistent view; read through a server-side cursor.
     """
     rows = (
-        Record.objects.filter(corpus=corpus, grade=grade, clip__withdrawn_at=None, current__isnull=False)
+        _current(corpus, grade)
+        .exclude(current__draft__dropped__gt="")
         .order_by("clip__name")  # the column's collation is "C"
         .values_list(
             "current__line", "current_id", "clip__media", "clip__media_path", "clip__media_url", "clip__licence"

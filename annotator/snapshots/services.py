@@ -99,7 +99,8 @@ def freeze_snapshot(
             digest = layout.digest_of(sums)
             files.append(layout.write_file(staging, "SHA256SUMS", sums))
             query = {"grade": grade, "split": sizes, "group_by": list(group_by), "seed": seed}
-            manifest = _manifest(user, corpus, name, grade, query, entries, digest)
+            left_out = queries.left_out(corpus, grade)
+            manifest = _manifest(user, corpus, name, grade, query, entries, digest, left_out)
             card = layout.dataset_card(
                 manifest, licence=corpus.licence, synthetic=corpus.synthetic, title=f"{corpus.name}: {name}"
             )
@@ -210,6 +211,7 @@ def _manifest(
     query: dict[str, Any],
     entries: list[tuple[str, int, str]],
     digest: str,
+    left_out: int,
 ) -> dict[str, Any]:
     in_split: dict[str, int] = dict.fromkeys(query["split"] or {"all": 1}, 0)
     for _clip, _revision, split in entries:
@@ -223,7 +225,11 @@ def _manifest(
         "created_at": timezone.now().isoformat(timespec="seconds"),
         "created_by": getattr(user, "username", None),
         "query": query,
-        "counts": {"records": len(entries), "in_no_split": len(entries) - sum(in_split.values())},
+        "counts": {
+            "records": len(entries),
+            "in_no_split": len(entries) - sum(in_split.values()),
+            "left_out": left_out,  # thinned out of their run
+        },
         "splits": in_split,
         "digest": digest,
         "synthetic": corpus.synthetic,

@@ -8,8 +8,9 @@ on their order.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -22,8 +23,8 @@ HASHES = 96
 # Threshold -> hashes in a band, so that texts as near as that share a band with at least 97 % (1 - (1 - J^r)^(96/r)),
 # and texts that only share a template seldom do.
 ROWS = ((0.9, 8), (0.8, 6), (0.0, 4))
-SLACK = 0.15  # three standard errors of the Jaccard that 96 hashes estimate
-COMPARED = 20  # of the likeliest, at most so many are compared
+SLACK = 0.1  # more than two standard errors of the Jaccard that 96 hashes estimate
+COMPARED = 5  # of the likeliest, at most so many are compared
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -109,31 +110,43 @@ def near_duplicates(
     order = sorted(range(len(names)), key=lambda index: (rank[names[index]], names[index]))
     signatures, names = np.stack([rows[index] for index in order]), [names[index] for index in order]
     del rows, order
-    buckets = _buckets(signatures, next(size for least, size in ROWS if threshold >= least))
-    kept_in: dict[int, list[int]] = defaultdict(list)
+    earlier = _earlier(signatures, next(size for least, size in ROWS if threshold >= least))
+    kept = np.zeros(len(names), dtype=bool)
     dropped: dict[str, tuple[str, float]] = {}
     for at, name in enumerate(names):
-        shared = [int(bucket) for bucket in buckets[at] if bucket >= 0]
-        met = np.array(sorted({other for bucket in shared for other in kept_in[bucket]}), dtype=np.int64)
+        met = earlier(at)
+        met = met[kept[met]]
         alike = (signatures[met] == signatures[at]).mean(axis=1) if len(met) else np.zeros(0)
-        likely = [int(met[index]) for index in np.argsort(-alike, kind="stable") if alike[index] >= threshold - SLACK]
-        twin = _twin(name, [names[other] for other in likely[:COMPARED]], threshold, texts) if likely else None
-        if twin is not None:
+        best = np.argsort(-alike, kind="stable")[:COMPARED]
+        likely = [names[met[index]] for index in best if alike[index] >= threshold - SLACK]
+        twin = _twin(name, likely, threshold, texts) if likely else None
+        if twin is None:
+            kept[at] = True
+        else:
             dropped[name] = twin
-            continue
-        for bucket in shared:
-            kept_in[bucket].append(at)
     return dropped
 
 
-def _buckets(signatures: np.ndarray, size: int) -> np.ndarray:
-    """(samples, bands) int64: the bucket that each band of ``size`` hashes falls into; -1 where it is alone there."""
-    found = np.full((len(signatures), HASHES // size), -1, dtype=np.int64)
-    for band in range(found.shape[1]):
+def _earlier(signatures: np.ndarray, size: int) -> Callable[[int], np.ndarray]:
+    """A function: for a row, the rows before it that share a band of ``size`` hashes with it."""
+    bands = HASHES // size
+    buckets = np.empty((len(signatures), bands), dtype=np.int64)
+    for band in range(bands):
         part = np.ascontiguousarray(signatures[:, band * size : (band + 1) * size])
-        _, inverse, counts = np.unique(part.view(f"V{4 * size}").ravel(), return_inverse=True, return_counts=True)
-        found[:, band] = np.where(counts[inverse] > 1, inverse * found.shape[1] + band, -1)
-    return found
+        _, inverse = np.unique(part.view(f"V{4 * size}").ravel(), return_inverse=True)
+        buckets[:, band] = inverse * bands + band
+    flat = buckets.ravel()
+    order = np.argsort(flat, kind="stable")  # by bucket, in it by row
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    starts = np.searchsorted(flat[order], flat)
+    rows = order // bands
+
+    def earlier(row: int) -> np.ndarray:
+        own = range(row * bands, (row + 1) * bands)
+        return np.unique(np.concatenate([rows[starts[cell] : place[cell]] for cell in own]))
+
+    return earlier
 
 
 def _signature(hashes: np.ndarray) -> np.ndarray:
@@ -141,6 +154,7 @@ def _signature(hashes: np.ndarray) -> np.ndarray:
     return ((hashes[:, None] * factors + offsets) >> np.uint64(32)).min(axis=0).astype(np.uint32)
 
 
+@functools.cache
 def _permutations() -> tuple[np.ndarray, np.ndarray]:
     """Multiply-shift hashing (Dietzfelbinger et al. 1997), the same in every process."""
     random = np.random.default_rng(20240702)

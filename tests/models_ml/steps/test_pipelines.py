@@ -64,14 +64,11 @@ def test_merr_goes_as_far_as_it_can_without_a_server(clip):
 def test_merr_describes_the_scene_of_the_peak_frame_and_writes_its_own_template(clip, ask):
     found = run("merr", clip, ask())
     assert found["visual_objective"].provenance["parameters"]["time"] == 1.5
-    assert (
-        found["coarse_template"]
-        .description["en"]
-        .startswith(
-            "This person in the video is standing at a kitchen table, one hand on a letter, with a window behind. "
-            "The person's expression and actions include raised cheeks and lip corners pulled up, and the person's tone is "
-            "bright and quick, with a rising tone that suggests a cheerful mood."
-        )
+    written = found["coarse_template"].description["en"]
+    assert written.startswith(
+        "This person in the video is standing at a kitchen table, one hand on a letter, with a window behind. "
+        "The person's expression and actions include raised cheeks and lip corners pulled up, "
+        "and the person's tone is bright and quick, with a rising tone that suggests a cheerful mood."
     )
 
 
