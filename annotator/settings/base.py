@@ -6,6 +6,7 @@
 | WORKBENCH_VAR | folder of all state | `var/` beside manage.py |
 | DATABASE_URL | PostgreSQL 15+ | the embedded server |
 | BROKER_URL | Redis or RabbitMQ for Celery | the embedded Redis |
+| REDIS_URL | Redis for the limits of model servers | BROKER_URL, where that is a Redis |
 | SECRET_KEY | signing key | `var/secret-key` (development) |
 | ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS | comma-separated | loopback |
 | MEDIA_IMPORT_ROOTS | folders that `ingest --media reference` may point into, colon-separated | none |
@@ -197,6 +198,9 @@ SNAPSHOT_ROOT = VAR / "snapshots"
 RUNS_ROOT = VAR / "runs"
 
 CELERY_BROKER_URL = os.environ.get("BROKER_URL", "redis://")
+# What all workers know of the models' servers: calls under way, rates, who is down. "": no Redis, no such limits.
+_REDIS = CELERY_BROKER_URL if CELERY_BROKER_URL.startswith(("redis", "unix")) else ""
+REDIS_URL = os.environ.get("REDIS_URL") or _REDIS.replace("redis+socket://", "unix://")
 # Unacknowledged messages return after this long; it must exceed the longest task (see time limits).
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TASK_ACKS_LATE = True
@@ -213,6 +217,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "sweep-jobs": {"task": "annotator.prelabels.tasks.sweep", "schedule": 3.0},
+    "judge-clues": {"task": "annotator.prelabels.tasks.judge_clues", "schedule": 15.0},
     "sweep-uploads": {"task": "annotator.clips.tasks.sweep", "schedule": 15.0},
     "sweep-training": {"task": "annotator.experiments.tasks.sweep", "schedule": 15.0},
 }

@@ -124,9 +124,10 @@ def _number(
 ) -> None:
     kinds: tuple[type, ...] = (int,) if whole else (int, float)
     bound = f"above {above:g}" if above is not None else f"at least {least:g}"
-    if isinstance(value, bool) or not isinstance(value, kinds) or not isfinite(value):
+    number: Any = value if isinstance(value, kinds) and not isinstance(value, bool) else None
+    if number is None or not isfinite(number):
         raise ValueError(f"{name} must be a {'whole ' if whole else ''}number {bound}, not {value!r}")
-    if (above is not None and value <= above) or (least is not None and value < least):
+    if (above is not None and number <= above) or (least is not None and number < least):
         raise ValueError(f"{name} must be {bound}, not {value!r}")
 
 

@@ -44,7 +44,7 @@ class ModelFailure(Exception):
         self.code = code
         self.detail = detail
         self.calls = calls
-        self.retry_after: str | None = None  # the header of the same name, where the server sent one
+        self.retry_after: float | None = None  # seconds until the server wants to be asked again, where it said so
         self.reply: tuple[int | None, bytes] | None = None  # status and the beginning of the body, as far as one came
         self.exchange: dict[str, Any] | None = None
         self.spent: Spent | None = None

@@ -45,6 +45,8 @@ class Traffic(Protocol):
         """The work has ended, with ``error`` or well: answers that were found unusable are not kept."""
 
 
+PATIENCE_S = 4.0  # a thread waits this long for a server; then the work is put off
+
 current: ContextVar[Traffic | None] = ContextVar("traffic", default=None)
 # (endpoint, request, text of the answer) of the last call: the exchange of a failure that the step itself finds.
 last: ContextVar[tuple[Any, dict[str, Any], str] | None] = ContextVar("last_exchange", default=None)
@@ -75,4 +77,4 @@ def using(traffic: Traffic) -> Iterator[Traffic]:
         last.reset(token_last)
 
 
-__all__ = ["Deferred", "ModelFailure", "Spent", "Traffic", "current", "last", "using"]
+__all__ = ["PATIENCE_S", "Deferred", "ModelFailure", "Spent", "Traffic", "current", "last", "using"]

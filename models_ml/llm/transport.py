@@ -83,7 +83,7 @@ def post(url: str, headers: dict[str, str], body: bytes, seconds: float) -> Iter
     began = time.monotonic()
     _call.deadline = began + seconds
     target = httpcore2.URL(url)
-    fields = {"Host": _host(target), "Content-Length": str(len(body)), **headers}
+    fields = list({"Host": _host(target), "Content-Length": str(len(body)), **headers}.items())
     with _translated(seconds):
         while True:
             _call.connected = _call.answered = False
@@ -197,11 +197,11 @@ def _pool_for(url: str) -> httpcore2.ConnectionPool:
 
 def _proxy_of(url: str) -> str:
     """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of this address; "" without a proxy."""
-    proxies = urllib.request.getproxies_environment()
+    proxies = urllib.request.getproxies()
     if not proxies:
         return ""
     parts = urlsplit(url)
-    if urllib.request.proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
+    if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2], proxies):
         return ""
     return proxies.get(parts.scheme) or proxies.get("all") or ""
 

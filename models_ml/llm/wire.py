@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
 
 from models_ml.llm.endpoint import Endpoint
@@ -13,6 +16,7 @@ from models_ml.llm.errors import ModelFailure, excerpt
 CHARS_PER_TOKEN = 16  # far above any real tokenizer's mean: only a server that ignores max_tokens gets there
 BYTES_PER_TOKEN = 2048  # one streamed event of some servers
 SPARE_BYTES = 1 << 20
+MOST_RETRY_S = 3600.0  # then it is asked again, whatever it said
 ERROR_BYTES = 1 << 16  # of the body of an HTTP error
 # What a body of another shape raises; a nesting without end and a number such as 1e999 among them.
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError, OverflowError)
@@ -39,7 +43,7 @@ def canonical(request: dict[str, Any]) -> bytes:
 def read_answer(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str], max_tokens: int) -> Answer:
     """Send one request.
 
-    Raises ModelFailure; for an HTTP error it carries the header Retry-After as ``retry_after``, and ``reply`` holds
+    Raises ModelFailure; for an HTTP error ``retry_after`` is what its header Retry-After asks for, and ``reply`` holds
     (status, the beginning of the body) as far as one came.
     """
     from models_ml.llm import transport
@@ -96,8 +100,20 @@ def _refused(endpoint: Endpoint, response: Any, received: bytearray) -> ModelFai
     except _MALFORMED:
         pass
     failure = ModelFailure(f"http_{response.status}", f"{endpoint.base_url} answered: {excerpt(said)}")
-    failure.retry_after = response.headers.get("retry-after")
+    failure.retry_after = retry_seconds(response.headers.get("retry-after", ""))
     return failure
+
+
+def retry_seconds(header: str) -> float | None:
+    """Seconds that a Retry-After asks for, given as a number or an HTTP date; None where it says neither."""
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), MOST_RETRY_S) if isfinite(seconds) else None
 
 
 def _bounded(chunks: Iterator[bytes], max_bytes: int, received: bytearray) -> Iterator[bytes]:
