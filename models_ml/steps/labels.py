@@ -85,7 +85,7 @@ def parse_ov_labels(text: str, language: str | None = None) -> list[str]:
     Tried in turn, on the answer and on the bracketed part inside surrounding chatter: JSON, a Python literal (mixed
     quotes, apostrophes kept), the unquoted form ``[happy, sad]`` that the published few-shot prompt teaches, lists of
     such lists; then, without brackets, numbered or bulleted lines, and words behind ``Labels:``. A JSON object is
-    accepted that holds one list. A label that says "none" is no label.
+    accepted that holds one list, and beside it nothing but words. A label that says "none" is no label.
 
     Raises ModelFailure ``empty``, ``refusal``, ``bad_json`` (no list, an item that is no short text), and
     ``wrong_language`` where ``language`` is given and a label is in the other.
@@ -99,7 +99,7 @@ def parse_ov_labels(text: str, language: str | None = None) -> list[str]:
     if value is None:
         value = _listed(cleaned)
     if isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list)]
+        lists = [item for item in value.values() if not isinstance(item, str)]  # words beside it may give a reason
         value = lists[0] if len(lists) == 1 else value
     if not isinstance(value, list):
         code = "refusal" if is_refusal(cleaned) else "bad_json"

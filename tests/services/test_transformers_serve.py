@@ -8,10 +8,13 @@ import pytest
 from models_ml.llm import Endpoint, ModelFailure, complete
 from models_ml.mllm import describe_audio, describe_frames
 from models_ml.steps import Evidence, run_step
+from tests.annotator.clips.material import make_media
 from tests.support import tiny_llm
 
 ASK = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "人物的情绪如何？"}]
 MERGED = {
+    "contradictions": [],
+    "consistent": True,
     "description": {"en": "The person smiles, so they feel happy.", "zh": "人物微笑，因此感到高兴。"},
     "ov_labels": {"en": ["happy"], "zh": ["高兴"]},
 }
@@ -56,6 +59,22 @@ def test_merge_reads_the_servers_json_although_it_ignores_response_format(mergin
     assert result.provenance["completion_tokens"] >= 3
 
 
+def test_fine_generation_reads_what_contradicts_from_the_same_answer(merging):
+    clues = [{"modality": "visual", "aspect": "expression", "language": "en", "text": "The person smiles."}]
+    result = run_step("fine_generation", Evidence("c", clues=clues), merging)
+    assert result.description == MERGED["description"]
+    assert result.ov_labels == MERGED["ov_labels"]
+    assert result.provenance["parameters"]["consistent"] is True
+    assert result.provenance["model"].startswith(merging.model)  # the server adds the revision
+
+
+def test_an_object_where_a_list_of_labels_was_asked_for_is_a_failure(merging):
+    draft = {"description": {"en": "The person smiles.", "zh": None}, "ov_labels": None}
+    with pytest.raises(ModelFailure) as caught:
+        run_step("ov_labels", Evidence("c", draft=draft), merging)
+    assert caught.value.code == "bad_json"
+
+
 def test_an_unknown_model_is_the_servers_error_with_its_status(merging):
     with pytest.raises(ModelFailure) as caught:
         complete(Endpoint(merging.base_url, "nobody/nothing", timeout_s=60, max_retries=0), ASK)
@@ -69,7 +88,7 @@ def test_a_model_that_babbles_until_it_is_cut_off_gives_no_text(babbling, stream
     assert caught.value.code == "truncated"
 
 
-def test_frames_go_to_a_vision_model_as_images(tmp_path_factory):
+def test_frames_go_to_a_vision_model_as_images(tmp_path_factory, tmp_path):
     import io
 
     from PIL import Image
@@ -81,7 +100,15 @@ def test_frames_go_to_a_vision_model_as_images(tmp_path_factory):
         endpoint = Endpoint(url, name, timeout_s=120, max_retries=0)
         two = describe_frames(endpoint, [buffer.getvalue()] * 2, "What do you see?")
         one = describe_frames(endpoint, [buffer.getvalue()], "What do you see?")
+        clip = Evidence("c", media_path=make_media(tmp_path / "c.mp4"))
+        scene = run_step("visual_objective", clip, endpoint)
+        seen = run_step("visual_clue", clip, endpoint, frames=4)
+        draft = {"description": {"zh": "人物微笑。", "en": None}, "ov_labels": None}
+        translated = run_step("translate", Evidence("c", draft=draft), endpoint)
     assert two.text == one.text == tiny_llm.SENTENCE
+    assert scene.clues[0]["text"] == seen.clues[0]["text"] == tiny_llm.SENTENCE
+    assert (scene.clues[0]["aspect"], seen.clues[0]["aspect"]) == ("scene", "expression")
+    assert translated.description == {"zh": "人物微笑。", "en": tiny_llm.SENTENCE}
     assert two.prompt_tokens > one.prompt_tokens + 10  # the picture's patches are tokens of the prompt
 
 
@@ -91,7 +118,7 @@ def test_speech_goes_to_an_audio_model_as_wav(tmp_path_factory):
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(16000)
-        out.writeframes(b"\0\1" * 16000)
+        out.writeframes(b"\0\1\0\xff" * 8000)
     server, name = served(tmp_path_factory, tiny_llm.make_audio_model)
     with server as url:
         endpoint = Endpoint(url, name, timeout_s=120, max_retries=0)
