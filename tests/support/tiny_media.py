@@ -131,7 +131,10 @@ def make_video_llava(folder: Path, answer: str | None = None) -> Path:
     )
     size = {"height": 56, "width": 56}
     pictures = VideoLlavaImageProcessor(size={"shortest_edge": 56}, crop_size=size)
-    _published(folder, tokenizer, None, image_processor=pictures)
+    # Random, it is asked in the plain turns of its paper; fitted, in those that the language model was fitted to.
+    audio = "{% elif part['type'] == 'audio' %}"
+    template = tiny_llm.TEMPLATE.replace(audio, "{% elif part['type'] == 'video' %}" + VIDEO_TOKEN + audio)
+    _published(folder, tokenizer, template if answer else None, image_processor=pictures)
     return _settled(VideoLlavaForConditionalGeneration(config), tokenizer, answer, folder)
 
 
