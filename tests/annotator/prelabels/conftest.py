@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 MODEL_VARIABLES = [
     f"{prefix}_{name}"
     for prefix in ("LLM", "PRELABEL")
-    for name in ("BASE_URL", "MODEL", "API_KEY", "TRUST", "TIMEOUT", "MAX_RETRIES", "STREAM")
+    for name in (
+        *("BASE_URL", "MODEL", "API_KEY", "TRUST", "TIMEOUT", "MAX_RETRIES", "STREAM"),
+        *("CONCURRENCY", "RATE", "PRICE_IN", "PRICE_OUT", "GPUS", "VIDEO", "AUDIO"),
+    )
 ]
 
 

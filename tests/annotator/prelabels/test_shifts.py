@@ -59,8 +59,8 @@ def answer_calls() -> None:
 
 def text_run(clips: int, *steps: str, corpus: Any = None) -> Run:
     corpus = corpus or create_corpus()
-    for _ in range(clips):
-        create_clip(corpus)
+    for number in range(clips):  # each says something else: the same question is asked once
+        create_clip(corpus, en=f"Line {number}: why do you come only now?")
     return services.create_run(None, corpus, prelabellers=steps or ["disambiguate"])
 
 
