@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from models_ml import prompts
 from models_ml.llm import Completion, ModelFailure, usable_text
 from models_ml.steps.types import Evidence, StepResult, clue, clue_text, provenance
 
+Answer = TypeVar("Answer")
 LANGUAGES = ("zh", "en")
 _SIGNS = re.compile(r"[\s.,;:!?'\"“”‘’。，、；：！？…]+")
 
@@ -42,16 +43,22 @@ def draft_clue(
     )
 
 
-def ask_each(asks: Sequence[Callable[[], Completion]]) -> list[Completion]:
-    """Several questions of one step, one after another; a failure counts the calls of those before it too."""
+def ask_each(
+    asks: Sequence[Callable[[], Completion]], read: Callable[[int, Completion], Answer]
+) -> tuple[list[Completion], list[Answer]]:
+    """Several questions of one step, one after another, each answer read before the next is asked: the completions and
+    what was read. A failure counts the calls of the questions before it too."""
     answers: list[Completion] = []
-    for ask in asks:
+    values: list[Answer] = []
+    for number, ask in enumerate(asks):
         try:
-            answers.append(ask())
+            answer = ask()
+            values.append(read(number, answer))
         except ModelFailure as failure:
-            failure.calls += sum(answer.calls for answer in answers)
+            failure.calls += sum(earlier.calls for earlier in answers)
             raise
-    return answers
+        answers.append(answer)
+    return answers, values
 
 
 def receipt(
@@ -75,9 +82,9 @@ def receipt(
         prompt_tokens=sum(answer.prompt_tokens for answer in answers),
         completion_tokens=sum(answer.completion_tokens for answer in answers),
         calls=sum(answer.calls for answer in answers),
-        cached=all(getattr(answer, "cached", False) for answer in answers),
-        cost=sum(getattr(answer, "cost", 0.0) for answer in answers),
-        gpu_seconds=sum(getattr(answer, "gpu_seconds", 0.0) for answer in answers),
+        cached=all(answer.cached for answer in answers),
+        cost=sum(answer.cost for answer in answers),
+        gpu_seconds=sum(answer.gpu_seconds for answer in answers),
     )
 
 

@@ -57,16 +57,17 @@ def ov_labels(
         messages = prompt.render(description=written[language])
         return complete(server, messages, max_tokens=MAX_TOKENS, idempotency_key=key)
 
-    answers = ask_each([functools.partial(ask, language) for language in there])
-    found: dict[str, list[str]] = {"zh": [], "en": []} | {
-        language: list(labels) for language, labels in ((ev.draft or {}).get("ov_labels") or {}).items()
-    }
-    for language, answer in zip(there, answers, strict=True):
+    def read(number: int, answer: Completion) -> list[str]:
         try:
-            found[language] = parse_ov_labels(answer.text, language)
+            return parse_ov_labels(answer.text, there[number])
         except ModelFailure as failure:
-            failure.calls += sum(each.calls for each in answers)
+            failure.calls += answer.calls
             raise
+
+    answers, lists = ask_each([functools.partial(ask, language) for language in there], read)
+    found: dict[str, list[str]] = {"zh": [], "en": []}
+    found |= (ev.draft or {}).get("ov_labels") or {}
+    found |= dict(zip(there, lists, strict=True))
     references = [prompts.load("ov_labels", language).reference for language in there]
     source = receipt(
         ev,

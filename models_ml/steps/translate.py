@@ -68,16 +68,18 @@ def translate(
     asks: list[Callable[[], Completion]] = [
         functools.partial(ask, text, key) for text, key in zip(pieces, keys, strict=True)
     ]
-    answers = ask_each(asks)
-    calls = sum(answer.calls for answer in answers)
-    texts, repaired = [], set[str]()
-    for piece, answer in zip(pieces, answers, strict=True):
+    repaired: set[str] = set()
+
+    def read(number: int, answer: Completion) -> str:
         text, rules = strip_scaffolding(bare(answer.text))
-        text = usable_text(text, target, calls)
-        if left := left_over(text, target, source=piece, spoken=subtitle(ev)):
-            raise ModelFailure("wrong_language", f"words left in the source language: {', '.join(left[:10])}", calls)
-        texts.append(text)
-        repaired |= set(rules)
+        repaired.update(rules)
+        text = usable_text(text, target, answer.calls)
+        if left := left_over(text, target, source=pieces[number], spoken=subtitle(ev)):
+            names = ", ".join(left[:10])
+            raise ModelFailure("wrong_language", f"words left in the source language: {names}", answer.calls)
+        return text
+
+    answers, texts = ask_each(asks, read)
     parameters = {"target": target, "paragraphs": len(pieces), "repaired": sorted(repaired)}
     return StepResult(
         "done",

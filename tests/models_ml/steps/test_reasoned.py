@@ -243,7 +243,7 @@ def test_a_description_without_emotion_has_no_labels(ask):
     ("behaviour", "code"),
     [("refuse", "refusal"), ("empty", "empty"), ("wrong-language", "wrong_language"), ("truncated", "truncated")],
 )
-def test_what_is_no_list_of_labels_fails_and_counts_both_calls(ask, server, behaviour, code):
+def test_what_is_no_list_of_labels_fails_and_counts_its_calls(ask, server, behaviour, code):
     with pytest.raises(ModelFailure) as caught:
         ov_labels(Evidence("c", draft=DRAFT), ask(behaviour))
     assert caught.value.code == code

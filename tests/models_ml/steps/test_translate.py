@@ -152,10 +152,10 @@ def test_a_repaired_answer_says_so_in_its_provenance(saying):
     assert result.provenance["parameters"]["repaired"] == ["inner_output"]
 
 
-def test_left_over_words_are_a_failure_that_names_them_and_counts_all_calls(saying):
+def test_left_over_words_are_a_failure_that_names_them_before_more_is_paid(saying):
     with pytest.raises(ModelFailure, match="高兴") as caught:
         translate(draft(zh="她高兴。\n她笑。"), saying("The woman is very 高兴 today."))
-    assert (caught.value.code, caught.value.calls) == ("wrong_language", 2)
+    assert (caught.value.code, caught.value.calls) == ("wrong_language", 1)
 
 
 @pytest.mark.parametrize(
@@ -166,3 +166,11 @@ def test_what_is_no_translation_is_a_named_failure(ask, behaviour, code):
     with pytest.raises(ModelFailure) as caught:
         translate(draft(zh="她在笑。"), ask(behaviour))
     assert caught.value.code == code
+
+
+def test_a_failure_at_a_later_paragraph_counts_the_calls_before_it(saying):
+    """What may stay is judged by paragraph: the name stands in the first alone."""
+    ev = draft(en="Anna smiles.\nShe weeps.")
+    with pytest.raises(ModelFailure, match="Anna") as caught:
+        translate(ev, saying("Anna 在笑。"))
+    assert (caught.value.code, caught.value.calls) == ("wrong_language", 2)
