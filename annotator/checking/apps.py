@@ -16,6 +16,7 @@ class CheckingConfig(AppConfig):
         from annotator.clips import hooks, media
         from annotator.clips.models import Corpus
         from annotator.clips.signals import clip_withdrawn, clips_changed
+        from annotator.prelabels import selection
         from annotator.prelabels.signals import draft_written
 
         from . import invariants, leases, panels, queries
@@ -25,9 +26,11 @@ class CheckingConfig(AppConfig):
         post_save.connect(_fit_slots, sender=Corpus, dispatch_uid="checking.fit_slots")
         clip_withdrawn.connect(_close_slots, dispatch_uid="checking.close_slots")
         draft_written.connect(_record_draft, dispatch_uid="checking.record_draft")
+        selection.CONDITIONS["without_record"] = (("coarse", "fine"), queries.without_record)
         hooks.panels.append(panels.clip_panel)
         hooks.progress.append(queries.progress)
         media.lease_checks.append(leases.is_live)
+        hooks.claims.append(leases.claim_on)
         invariants.register()
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotator.clips import media
+from annotator.clips import media, people
 from annotator.clips.models import Clip, DerivedMedia, Subtitle
 from models_ml.face import read_openface
-from models_ml.steps import Evidence, StepSpec
+from models_ml.steps import STEPS, Evidence, StepSpec
 
 from . import plans
 from .baseline import speaker_baseline
@@ -26,6 +26,7 @@ class Facts:
     derived: dict[str, DerivedMedia] = field(default_factory=dict)
     clues: list[dict[str, Any]] = field(default_factory=list)
     draft: dict[str, Any] | None = None
+    person: dict[str, Any] | None = None
 
 
 def missing_input(clip: Clip, spec: StepSpec, facts: Facts) -> str:
@@ -44,7 +45,7 @@ def missing_input(clip: Clip, spec: StepSpec, facts: Facts) -> str:
 
 
 def gather_many(jobs: Sequence[Job]) -> dict[int, Facts]:
-    """The facts for each job by its id, in at most five queries however many jobs there are.
+    """The facts for each job by its id, in a fixed number of queries however many jobs there are.
 
     Call it with jobs as `claims.loaded` gives them.
     """
@@ -63,8 +64,11 @@ def gather_many(jobs: Sequence[Job]) -> dict[int, Facts]:
     readers = [job for job in jobs if _reads_others(plans.spec_of(job.step))]
     earlier, drafts = _said_before(readers)
     known = _known_clues(readers)
+    looking = [job.clip for job in jobs if _looks(plans.spec_of(job.step))]
+    persons = people.for_clips(looking) if looking else {}
     for job in jobs:
         facts = found[job.pk]
+        facts.person = persons.get(job.clip_id)
         facts.subtitle |= subtitles[job.clip_id]
         facts.derived = derived[job.clip_id]
     for job in readers:
@@ -73,8 +77,14 @@ def gather_many(jobs: Sequence[Job]) -> dict[int, Facts]:
     return found
 
 
+def _looks(spec: StepSpec) -> bool:
+    """Whether the step speaks of a person: it reads the AU track, or asks a model."""
+    return spec.endpoint is not None or "au" in spec.inputs
+
+
 def _reads_others(spec: StepSpec) -> bool:
-    return set(spec.needs) > set(spec.inputs)
+    """Whether the step reads what others wrote about the clip, and does not only wait for them."""
+    return any(STEPS[need].produces in ("clue", "description") for need in spec.needs if need in STEPS)
 
 
 def _said_before(jobs: Sequence[Job]) -> tuple[dict[int, list[dict[str, Any]]], dict[int, dict[str, Any]]]:
@@ -139,6 +149,7 @@ def build(job: Job, spec: StepSpec, facts: Facts) -> Evidence:
         clues=facts.clues,
         media_sha256=clip.media_sha256,
         draft=facts.draft,
+        person=facts.person,
     )
     if "video" in spec.inputs:
         evidence.media_path = media.original_path(clip)
@@ -147,8 +158,10 @@ def build(job: Job, spec: StepSpec, facts: Facts) -> Evidence:
     if "audio" in spec.inputs:
         wav = facts.derived.get("wav")
         evidence.wav_path = media.local_file(wav) if wav else media.original_path(clip)
-    if "au" in spec.inputs and (track := media.au_path(clip)):
-        evidence.au = read_openface(track)
+    if "au" in spec.inputs:
+        evidence.au = people.au_track(clip, facts.person)
+    elif spec.produces == "au_track" and (track := media.au_path(clip)):
+        evidence.au = read_openface(track)  # the step sees that there is one, and keeps it
     if spec.name == "measured_prosody":
         evidence.baseline = speaker_baseline(clip)
     return evidence

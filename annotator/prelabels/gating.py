@@ -19,13 +19,13 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError as BrokerError
 
 from annotator.celery import app
-from annotator.clips import media
+from annotator.clips import people
 from annotator.clips.access import require
 from annotator.clips.models import Clip, Corpus, Subtitle
 from annotator.core import audit
 from annotator.core.errors import Conflict, Gone
 from models_ml import voice
-from models_ml.face import AuTrack, AuTrackError, read_openface
+from models_ml.face import AuTrack, AuTrackError
 from models_ml.steps.measured import PROSODY_VERSION
 
 from .baseline import CLIPS_OF_A_SPEAKER
@@ -49,8 +49,15 @@ logger = structlog.get_logger(__name__)
 class Facts:
     """What one clip's clues are held against. The AU track is a file, opened when a clue first speaks of a face."""
 
-    def __init__(self, clip: Clip, subtitle: Mapping[str, str], measures: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        clip: Clip,
+        subtitle: Mapping[str, str],
+        measures: dict[str, Any] | None,
+        person: dict[str, Any] | None = None,
+    ) -> None:
         self.clip = clip
+        self.person = person
         self.subtitle: dict[str, str | None] = {"zh": subtitle.get("zh"), "en": subtitle.get("en")}
         self.measures = measures
         self._track: AuTrack | None = None
@@ -61,21 +68,21 @@ class Facts:
         if not self._opened:
             self._opened = True
             try:
-                path = media.au_path(self.clip)
-                self._track = read_openface(path) if path else None
+                self._track = people.au_track(self.clip, self.person)
             except (AuTrackError, OSError, ValueError, Gone) as error:
                 logger.warning("the gate cannot read an action-unit track", clip=self.clip.name, error=str(error))
         return self._track
 
 
 def facts_for(clip_ids: Iterable[int]) -> dict[int, Facts]:
-    """The facts of several clips by clip id, in five queries however many there are."""
-    clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track"))
+    """The facts of several clips by clip id, in a fixed number of queries however many there are."""
+    clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track", "corpus"))
     subtitles: dict[int, dict[str, str]] = {clip.pk: {} for clip in clips}
     for clip_id, language, text in Subtitle.objects.filter(clip__in=clips).values_list("clip_id", "language", "text"):
         subtitles[clip_id][language] = text
     measures = _measures(clips)
-    return {clip.pk: Facts(clip, subtitles[clip.pk], measures.get(clip.pk)) for clip in clips}
+    persons = people.for_clips(clips)
+    return {clip.pk: Facts(clip, subtitles[clip.pk], measures.get(clip.pk), persons.get(clip.pk)) for clip in clips}
 
 
 def _measures(clips: Sequence[Clip]) -> dict[int, dict[str, Any]]:
@@ -138,7 +145,7 @@ def judge_clue(clue: Clue) -> list[Verdict]:
 
 
 def judge_stored(clues: Iterable[Clue]) -> int:
-    """Judge clues that were just stored, and write the verdicts; how many were judged. Six queries, however many.
+    """Judge clues that were just stored, and write the verdicts; how many were judged. Seven queries, however many.
 
     Call it in the transaction that stores them. A measured prosody among them is new evidence: the other current
     clues of its clip are judged again. A clue that the gate fails on stays without a verdict, its job goes on.

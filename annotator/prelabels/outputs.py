@@ -9,11 +9,12 @@ from typing import Any
 
 from django.db.models.functions import Now
 
+from annotator.clips import media, people
 from annotator.clips.models import Clip
 from models_ml.llm import Endpoint
 from models_ml.steps import StepResult
 
-from . import plans
+from . import gating, plans
 from .models import Clue, DescriptionDraft, Job, PreLabeller
 
 Written = tuple[Job, StepResult, Endpoint | None]
@@ -34,7 +35,7 @@ def prelabellers_for(written: Sequence[Written]) -> dict[int, PreLabeller]:
 
 
 def store_outputs(written: Sequence[Written], prelabellers: dict[int, PreLabeller]) -> dict[int, dict[str, Any]]:
-    """Write the clues and drafts of done jobs in their transaction; what each job keeps as its result, by job id.
+    """Write what done jobs found (clues, drafts, tracks, people) in their transaction; what each keeps, by job id.
 
     Call it with the clips locked: two runs that finish on one clip at once follow each other.
     """
@@ -48,9 +49,15 @@ def store_outputs(written: Sequence[Written], prelabellers: dict[int, PreLabelle
         results[job.pk] = {"clues": clues, "clue_ids": [], "description": None, "ov_labels": None}
         if plans.spec_of(job.step).produces == "clue":
             drafted.append((job.pk, Drafted(job.clip, prelabellers[job.pk], clues, provenance, job)))
+        if result.track is not None:
+            media.store_au_track(job.clip, result.track["csv"], result.track["producer"])
+        if result.faces is not None:
+            people.store_people(job.clip, result.faces, result.provenance["parameters"]["detector"])
         if result.description is not None:
             sources.append((job, result, provenance))
-    for (pk, _each), rows in zip(drafted, supersede_many([each for _pk, each in drafted]), strict=True):
+    current = supersede_many([each for _pk, each in drafted])
+    gating.judge_stored(clue for rows in current for clue in rows)
+    for (pk, _each), rows in zip(drafted, current, strict=True):
         results[pk]["clue_ids"] = [clue.pk for clue in rows]
     drafts = DescriptionDraft.objects.bulk_create(
         [_draft(job, result, prelabellers[job.pk], provenance) for job, result, provenance in sources]

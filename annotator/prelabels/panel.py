@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.translation import get_language
 
+from annotator.clips import people
 from annotator.clips.access import may
 from annotator.clips.models import Clip
 
@@ -24,13 +25,28 @@ def _shown(clue: Clue) -> dict[str, Any]:
     return {"language": clue.language, "text": marked, "chips": gate_words.chips(clue.gate)}
 
 
+def _of_somebody_else(clip: Clip, clues: list[Clue]) -> set[int]:
+    """Ids of the drafted clues that were made for another person than the one whom the clip is about now."""
+    if clip.people.count() < 2:
+        return set()
+    chosen = people.target(clip)
+    return {
+        clue.pk
+        for clue in clues
+        if clue.prelabeller.kind != "import"
+        and people.is_of_somebody_else(clue.provenance.get("parameters") or {}, clue.modality, chosen)
+    }
+
+
 def clues_panel(request: HttpRequest, clip: Clip) -> str:
     """The panel's HTML; "" for who may not see pre-labels."""
     if not may(request.user, clip.corpus, "run.view"):
         return ""
+    clues = list(queries.clues_for(clip).select_related("prelabeller", "job"))
+    others = _of_somebody_else(clip, clues)
     context = {
         "clip": clip,
-        "clues": [(clue, _shown(clue)) for clue in queries.clues_for(clip).select_related("prelabeller", "job")],
+        "clues": [(clue, _shown(clue) | {"other_person": clue.pk in others}) for clue in clues],
         "draft": DescriptionDraft.objects.filter(clip=clip).select_related("prelabeller", "job").last(),
         "may_start": may(request.user, clip.corpus, "run.start"),
     }

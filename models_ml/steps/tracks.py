@@ -58,7 +58,7 @@ def faces(ev: Evidence) -> StepResult:
     from models_ml.face.people import DETECTOR, people
 
     if ev.media_path is None:
-        return StepResult("skipped", "the clip has no video", provenance=provenance(ev, DETECTOR, 0.0))
+        return StepResult("skipped", "the clip has no video", provenance=provenance(ev, "faces", 0.0))
     started = time.monotonic()
     seen = people(ev.media_path)
     parameters = {"detector": DETECTOR, "people": len(seen)}
