@@ -81,7 +81,7 @@ def judge(request: HttpRequest, slug: str) -> HttpResponse:
     except WorkbenchError as error:
         messages.info(request, error.message)
     else:
-        messages.success(request, ngettext("%(n)d clue is judged.", "%(n)d clues are judged.", clues) % {"n": clues})
+        messages.success(request, ngettext("%(n)d clue is being judged.", "%(n)d clues are being judged.", clues) % {"n": clues})
     return redirect("checking:gate", slug=slug)
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
+from annotator.clips import media, people
 from annotator.clips.models import AuTrack, Clip, Corpus
 from annotator.clips.services import withdraw_clip
 from annotator.core.errors import Conflict, Forbidden
@@ -18,6 +19,7 @@ from annotator.prelabels.models import Clue, ProsodyMeasures
 from models_ml import gate
 from models_ml.steps.measured import PROSODY_VERSION
 from tests.annotator.prelabels.material import add_face
+from tests.models_ml.face.made import several_faces
 from tests.support import factories as make
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +71,7 @@ def test_without_a_track_no_face_is_supported(clip: Clip) -> None:
 
 @pytest.mark.parametrize("damage", ["missing", "binary", "empty"])
 def test_a_broken_track_measures_nothing_and_fails_nothing(smiling: Clip, media_root: Path, damage: str) -> None:
-    path = gating.media.au_path(smiling)
+    path = media.au_path(smiling)
     if damage == "missing":
         path.unlink()
     else:
@@ -146,7 +148,7 @@ def test_two_hundred_clues_cost_as_many_queries_as_two(
 
     for n, speaker in ((2, "li"), (200, "han")):
         clues = drafted(n, speaker)
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(7):
             assert gating.judge_stored(clues) == n
         assert judged(clues[-1])[0] == ("smile", "supported")
 
@@ -211,6 +213,34 @@ def test_superseded_and_withdrawn_clues_are_left_alone(clip: Clip, corpus: Corpu
     assert judged(clue) == []
 
 
+SMILER = {"id": 0, "aus": {"AU06": 2.0, "AU12": 3.0}, "at": (130, 150, 240)}
+FROWNER = {"id": 1, "aus": {"AU04": 3.0}, "at": (900, 150, 250)}
+
+
+def test_the_chosen_persons_face_is_the_one(corpus: Corpus, media_root: Path) -> None:
+    clip = make.create_clip(corpus, probe={"width": 1280, "height": 720})
+    manager = make.create_member(corpus, "manager")
+    seen = [
+        {"place": {"zh": "", "en": ""}, "span": [0.0, 2.0], "presence": 1.0, "area": area,
+         "boxes": [[t / 4, x, 0.2, 0.2, 0.2] for t in range(9)]}
+        for x, area in ((0.1, 0.09), (0.7, 0.04))
+    ]  # fmt: skip
+    people.store_people(clip, seen, "detector-1")
+    csv = several_faces([SMILER, FROWNER], frames=50)
+    media.store_au_track(clip, csv, "openface-2.2 FaceLandmarkVidMulti")
+    clue = make.create_clue(clip, SMILE)
+    gating.judge_pending()
+    assert judged(clue) == [("smile", "supported")]
+    for change, verdict in (
+        (lambda: people.choose_person(manager, clip, 2), "contradicted"),
+        (lambda: people.choose_person(manager, clip, None), "supported"),
+        (lambda: people.set_rule(manager, corpus, "rightmost"), "contradicted"),
+    ):
+        change()
+        assert gating.judge_pending() == (1, False)
+        assert judged(clue) == [("smile", verdict)]
+
+
 def gate_command(*words: str) -> dict[str, Any]:
     out = io.StringIO()
     call_command("gate", *words, "--json", stdout=out, stderr=io.StringIO())
@@ -242,7 +272,7 @@ def test_the_button_marks_sends_and_says_so(smiling: Clip, client: Client) -> No
     manager = make.create_member(smiling.corpus, "manager")
     client.force_login(manager)
     assert client.post("/corpora/lab/gate/judge/").status_code == 302
-    assert "1 clue is judged." in client.get("/corpora/lab/gate/").content.decode()
+    assert "1 clue is being judged." in client.get("/corpora/lab/gate/").content.decode()
     waiting = client.get("/corpora/lab/gate/progress/")
     assert (waiting.status_code, "1 wait for a worker" in waiting.content.decode()) == (200, True)
     gating.judge_pending(smiling.corpus)
