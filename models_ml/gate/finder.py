@@ -1,0 +1,148 @@
+"""Claims in a clue: what is said to be seen or heard, of whom, and how surely."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from models_ml.gate import chinese, english
+from models_ml.gate.lexicon import Lexicon, Pattern, load
+from models_ml.gate.text import Quote, is_question, quotes, sentences
+
+MAX_TEXT = 20_000  # characters; what is longer is no clue, and only its beginning is read
+HAN = re.compile(r"[\u3400-\u9fff]")
+LATIN = re.compile(r"[a-z]")
+_SAYING = re.compile(
+    r"\b(?:say|said|ask|repl|answer|shout|whisper|mutter|murmur|word|phrase|sentence|line|utter|yell|exclaim|call|tell|"
+    r"told|speak|spoke|subtitle|remark|add|repeat|quot|cr(?:y|ies)|continu|mention|scream|state|begin|began)\w*|"
+    r"[说道问喊叫答讲念曰称字词句话语:：]"
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim; `start` and `end` are places in the clue's text."""
+
+    claim: str
+    start: int
+    end: int
+    negated: bool = False
+    hedged: bool = False
+    who: str = "target"  # or "other"
+    quote: str = ""  # the quoted words of a quote
+
+
+@dataclass(frozen=True)
+class _Match:
+    pattern: Pattern
+    start: int
+    end: int
+    anchors: tuple[tuple[int, int], ...]
+
+    @property
+    def signs(self) -> set[int]:
+        return {place for start, end in self.anchors for place in range(start, end)}
+
+
+def find(text: str, modality: str = "", lexicon: Lexicon | None = None) -> list[Claim]:
+    """All claims in order of place; the same code of the same person with the same polarity once.
+
+    `modality` audio lets bare adjectives ("loud and fast") speak of the voice.
+    """
+    lexicon = lexicon or load()
+    text = text[:MAX_TEXT]
+    quoted = quotes(text)
+    found: list[Claim] = []
+    en, zh = english.Reader(lexicon), chinese.Reader(lexicon)
+    for sentence in sentences(text):
+        body = sentence.text
+        has_han, has_latin = bool(HAN.search(body)), bool(LATIN.search(body))
+        if has_latin:
+            en.begin(body)
+        if has_han:
+            zh.begin(body)
+        if is_question(body):
+            continue
+        readers = [reader for reader, there in ((en, has_latin), (zh, has_han)) if there]
+        matches = [
+            match
+            for language, there in (("en", has_latin), ("zh", has_han))
+            if there
+            for match in _matches(body, lexicon.patterns[language], modality)
+        ]
+        for match in _longest(matches):
+            read = [reader.read(match.anchors) for reader in readers]
+            if any(one is None for one in read):
+                continue
+            contexts = [one for one in read if one is not None]
+            negated = sum(one.negated for one in contexts) % 2 == 1
+            found.append(
+                Claim(
+                    match.pattern.claim,
+                    sentence.start + match.start,
+                    sentence.start + match.end,
+                    negated != match.pattern.reverse,
+                    any(one.hedged for one in contexts),
+                    "other" if any(one.who == "other" for one in contexts) else "target",
+                )
+            )
+        inside = [one for one in quoted if sentence.start <= one.start < sentence.start + len(body)]
+        found += _quotes(inside, body, sentence.start, readers)
+    found.sort(key=lambda claim: (claim.start, -claim.end))
+    return _once(found)
+
+
+def _matches(body: str, patterns: tuple[Pattern, ...], modality: str) -> list[_Match]:
+    found = []
+    for pattern in patterns:
+        if pattern.audio and modality != "audio":
+            continue
+        for match in pattern.regex.finditer(body):
+            anchors = tuple(
+                match.span(number) for number in range(1, pattern.regex.groups + 1) if match[number] is not None
+            )
+            found.append(_Match(pattern, match.start(), match.end(), anchors))
+    return found
+
+
+def _longest(matches: list[_Match]) -> list[_Match]:
+    """Of matches whose words lie within another's the longer; of two with the same words the first of the lexicon."""
+    kept: list[tuple[_Match, set[int]]] = []
+    for match in sorted(matches, key=lambda one: -len(one.signs)):
+        signs = match.signs
+        if not any(signs <= other for _, other in kept):
+            kept.append((match, signs))
+    return sorted((match for match, _ in kept), key=lambda one: one.start)
+
+
+def _quotes(inside: list[Quote], body: str, start: int, readers: list[english.Reader | chinese.Reader]) -> list[Claim]:
+    found = []
+    for quote in inside:
+        at = quote.start - start
+        words = re.findall(r"[\u3400-\u9fff]|[A-Za-z']+", quote.text)
+        if not words or (len(words) < 3 and not _SAYING.search(body)):
+            continue  # one or two words in marks where nobody speaks are a turn of phrase
+        read = [reader.read(((at, at + len(quote.text)),)) for reader in readers]
+        if any(one is None for one in read):
+            continue
+        contexts = [one for one in read if one is not None]
+        found.append(
+            Claim(
+                "quote", quote.start, quote.end,
+                any(one.negated for one in contexts), any(one.hedged for one in contexts),
+                "other" if any(one.who == "other" for one in contexts) else "target", quote.text,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _once(found: list[Claim]) -> list[Claim]:
+    kept: dict[tuple[str, bool, str, str], Claim] = {}
+    for claim in found:
+        key = (claim.claim, claim.negated, claim.who, claim.quote)
+        first = kept.get(key)
+        if first is None:
+            kept[key] = claim
+        elif first.hedged and not claim.hedged:
+            kept[key] = replace(first, hedged=False)
+    return list(kept.values())

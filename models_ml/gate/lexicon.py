@@ -1,0 +1,287 @@
+"""The lexicon (`lexicon.yaml`): read, checked, and compiled to regular expressions.
+
+The form is described at the head of the file and in docs/gate.md. `GATE_LEXICON` names a file of the same form whose
+groups, claims and context words are added to ours.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models_ml.gate.measures import CODES
+
+FILE = Path(__file__).with_name("lexicon.yaml")
+LANGUAGES = ("en", "zh")
+#: What a claim may hold: patterns by language, those that mean its opposite, those of audio clues only.
+FIELDS = tuple(
+    f"{kind}{language}{more}" for language in LANGUAGES for kind, more in (("", ""), ("", "_not"), ("audio_", ""))
+)
+MAX_DEPTH = 4
+_ELEMENT = re.compile(r"~{1,3}|[^\s~]+")
+
+
+class LexiconError(ValueError):
+    """A lexicon file is malformed; the message names file and entry."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One compiled pattern; every group of `regex` is an anchor, what lies between groups is a gap."""
+
+    claim: str
+    text: str
+    language: str
+    regex: re.Pattern[str]
+    reverse: bool  # it says the opposite of its claim (unsmiling)
+    audio: bool  # only in audio clues
+
+
+@dataclass(frozen=True, eq=False)
+class Lexicon:
+    """Compiled patterns by language, and the context words as plain lists of pattern texts and expressions."""
+
+    patterns: dict[str, tuple[Pattern, ...]]
+    context: dict[str, dict[str, Any]]
+    people: dict[str, dict[str, list[str]]]
+    raw: dict[str, Any]
+
+    def words(self, language: str, items: list[str]) -> str:
+        """One expression that matches any of `items` (patterns without anchors)."""
+        return _Compiler(self.raw, language).any_of(items)
+
+
+def load(path: Path = FILE, extra: str | Path | None = None) -> Lexicon:
+    """Read and compile; `extra` (default: GATE_LEXICON) is added. Raises LexiconError naming file and entry."""
+    extra = extra or os.environ.get("GATE_LEXICON") or None
+    return _load(Path(path), Path(extra) if extra else None)
+
+
+def fingerprint() -> str:
+    """Eight hex digits that change with the lexicon, so that verdicts made by another one are known as such."""
+    digest = hashlib.sha256(FILE.read_bytes())
+    extra = os.environ.get("GATE_LEXICON")
+    if extra and Path(extra).is_file():
+        digest.update(Path(extra).read_bytes())
+    return digest.hexdigest()[:8]
+
+
+@functools.cache
+def _load(path: Path, extra: Path | None) -> Lexicon:
+    raw = _read(path)
+    if extra is not None:
+        _add(raw, _read(extra))
+    patterns: dict[str, list[Pattern]] = {language: [] for language in LANGUAGES}
+    for claim, entry in raw["claims"].items():
+        for field in FIELDS:
+            language = "zh" if "zh" in field else "en"
+            compiler = _Compiler(raw, language)
+            for text in entry.get(field, []):
+                try:
+                    expression = re.compile(compiler.anchored(text))
+                except (LexiconError, re.error) as error:
+                    raise LexiconError(
+                        f"{raw['_from'].get((claim, text), path.name)}: claims.{claim}.{field}: {text!r}: {error}"
+                    ) from None
+                found = Pattern(claim, text, language, expression, field.endswith("_not"), field.startswith("audio_"))
+                patterns[language].append(found)
+    return Lexicon({k: tuple(v) for k, v in patterns.items()}, raw["context"], raw["people"], raw)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        raw = yaml.load(path.read_text("utf-8"), Loader=loader)  # noqa: S506 (a safe loader, the fast one where there is one)
+    except OSError as error:
+        raise LexiconError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LexiconError(f"{path.name}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict) or raw.get("version") != 1:
+        raise LexiconError(f"{path.name}: wanted a mapping with version: 1")
+    parts = {
+        "version": int,
+        "sources": dict,
+        "irregular": dict,
+        "groups": dict,
+        "claims": dict,
+        "context": dict,
+        "people": dict,
+    }
+    for key, value in raw.items():
+        if key not in parts:
+            raise LexiconError(f"{path.name}: unknown entry {key!r}")
+        if not isinstance(value, parts[key]):
+            raise LexiconError(f"{path.name}: {key}: wanted a {'number' if parts[key] is int else 'mapping'}")
+    for key in list(parts)[1:]:
+        raw.setdefault(key, {})
+    for code, entry in raw["claims"].items():
+        where = f"{path.name}: claims.{code}"
+        if code not in CODES or code == "quote":
+            raise LexiconError(f"{where}: unknown code; there are {', '.join(CODES[:-1])}")
+        if not isinstance(entry, dict) or not _texts(entry.get("source")):
+            raise LexiconError(f"{where}: wanted a mapping with source: [names of sources]")
+        for name in entry["source"]:
+            if name not in raw["sources"]:
+                raise LexiconError(f"{where}.source: {name!r} is not among the sources of this file")
+        for field, texts in entry.items():
+            if field != "source" and (field not in FIELDS or not _texts(texts)):
+                raise LexiconError(f"{where}.{field}: wanted one of {', '.join(FIELDS)} with a list of patterns")
+    for part in ("groups", "context", "people"):
+        for language, entries in raw[part].items():
+            where = f"{path.name}: {part}.{language}"
+            if language not in LANGUAGES or not isinstance(entries, dict):
+                raise LexiconError(f"{where}: wanted en or zh with a mapping")
+            for name, value in entries.items():
+                lists = value.values() if isinstance(value, dict) else [value]
+                if not all(isinstance(one, str) or _texts(one) for one in lists):
+                    raise LexiconError(f"{where}.{name}: wanted a list of words")
+    for word, forms in raw["irregular"].items():
+        if not _texts(forms):
+            raise LexiconError(f"{path.name}: irregular.{word}: wanted a list of forms")
+    raw["_from"] = {
+        (code, text): path.name
+        for code, entry in raw["claims"].items()
+        for field, texts in entry.items()
+        for text in texts
+        if field != "source"
+    }
+    return dict(raw)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value)
+
+
+def _add(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Lists are lengthened, mappings joined; nothing of ours is taken away."""
+    for key, value in theirs.items():
+        mine = ours.get(key)
+        if isinstance(mine, dict) and isinstance(value, dict):
+            _add(mine, value)
+        elif isinstance(mine, list) and isinstance(value, list):
+            ours[key] = [*mine, *(one for one in value if one not in mine)]
+        else:
+            ours[key] = value
+
+
+class _Compiler:
+    """Turns pattern texts of one language into regular expressions."""
+
+    def __init__(self, raw: dict[str, Any], language: str) -> None:
+        self.english = language == "en"
+        self.groups: dict[str, list[str]] = raw["groups"].get(language, {})
+        self.irregular: dict[str, list[str]] = raw["irregular"]
+        self.gaps = ENGLISH if self.english else CHINESE
+
+    def anchored(self, text: str) -> str:
+        return self._row(text, anchors=True)
+
+    def any_of(self, texts: list[str]) -> str:
+        rows = [self._row(text, anchors=False) for text in sorted(texts, key=len, reverse=True)]
+        return f"(?:{'|'.join(rows)})"
+
+    def _row(self, text: str, anchors: bool, depth: int = 0) -> str:
+        if depth > MAX_DEPTH:
+            raise LexiconError("groups contain each other")
+        out = ""
+        for element in _ELEMENT.findall(text.strip()):
+            if element[0] == "~":
+                if not out:
+                    raise LexiconError("a pattern cannot begin with a gap")
+                out += self.gaps[len(element) - 1]
+                continue
+            optional = element.endswith("?")
+            body = self._element(element.removesuffix("?"), depth)
+            body = f"({body})" if anchors else f"(?:{body})"
+            separator = GLUE if self.english and out else ""
+            out += f"(?:{separator}{body})?" if optional else separator + body
+            if optional and out.startswith("(?:("):
+                raise LexiconError("a pattern cannot begin with what may be missing")
+        if not out:
+            raise LexiconError("empty pattern")
+        if not self.english:
+            return out
+        if depth:
+            return out
+        left = "" if text.startswith(("'", "n't")) else r"(?<![\w'-])"
+        return rf"{left}{out}(?!\w)"
+
+    def _element(self, element: str, depth: int) -> str:
+        if element.startswith("{") and element.endswith("}"):
+            name = element[1:-1]
+            if name not in self.groups:
+                raise LexiconError(f"unknown group {element}")
+            rows = [self._row(text, False, depth + 1) for text in sorted(self.groups[name], key=len, reverse=True)]
+            return "|".join(rows)
+        if "{" in element or "}" in element:
+            raise LexiconError(f"{element}: a group stands alone")
+        return "|".join(self._word(word) for word in sorted(element.split("|"), key=len, reverse=True))
+
+    def _word(self, word: str) -> str:
+        if not word:
+            raise LexiconError("an empty alternative")
+        end = r"(?=\s*(?:[.,;:!?]|$))" if word.endswith("$") else ""
+        pieces = [self._inflected(piece) for piece in word.removesuffix("$").split("_")]
+        return (GLUE if self.english else "").join(pieces) + end
+
+    def _inflected(self, piece: str) -> str:
+        if not piece.endswith("*"):
+            return re.escape(piece.lower())
+        stem = piece[:-1].lower()
+        forms = self.irregular.get(stem) or inflections(stem)
+        return f"(?:{'|'.join(re.escape(form) for form in sorted(forms, key=len, reverse=True))})"
+
+
+def inflections(stem: str) -> list[str]:
+    """Regular forms of an English verb or noun: -s, -ed, -ing (Huddleston & Pullum 2002, ch. 18)."""
+    if stem.endswith("e"):
+        return [stem, stem + "s", stem + "d", stem[:-1] + "ing"]
+    if stem.endswith("y") and stem[-2:-1] not in "aeiou":
+        return [stem, stem[:-1] + "ies", stem[:-1] + "ied", stem + "ing"]
+    if re.search(r"(?:s|x|z|ch|sh)$", stem):
+        return [stem, stem + "es", stem + "ed", stem + "ing"]
+    doubled = stem + stem[-1] if re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", stem) else stem
+    return [stem, stem + "s", doubled + "ed", doubled + "ing"]
+
+
+GLUE = r"(?:\s+|-)"
+_PARTS = r"(?:eye)?brows?|eye(?:lid)?s?|lids?|cheeks?|lips?|mouth|nose|chin|jaw|forehead|corners?"
+_NOT_NP = (
+    r"to|at|in|on|over|with|by|from|into|onto|toward|towards|under|across|against|for|about|and|or|but|nor|while|as|"
+    r"if|when|who|which|that|he|she|they|it|is|are|was|were|be|been|not|than|because|so|then|head|hands?|arms?|gaze|voice"
+)
+_NOT_PREDICATE = (
+    r"at|on|over|with|by|of|into|onto|toward|towards|under|across|against|for|about|while|as|if|when|who|whom|which|"
+    r"that|than|the|his|her|their|my|your|its|he|she|they|it|i|we|you|because|so|then|music|room|head|hands?|arms?|gaze|"
+    r"eyes?|(?:eye)?brows?|lips?|mouth|nose|chin|jaw|cheeks?|pitch|volume|pace|tempo|rate|speed|voice|intonation|"
+    r"although|though|whereas|after|before|until"
+)
+_NOT_SPOKEN = (
+    r"while|as|if|when|who|whom|which|that|than|because|then|and|but|or|he|she|they|it|i|we|although|though|whereas|"
+    r"after|before|until|is|are|was|were|walks?|runs?|moves?|nods?|turns?|looks?|breath\w*"
+)
+_OWN = r"(?:(?:his|her|their|the|its|both)\s+)?(?:\w+\s+)?"
+#: Words between the elements of an English pattern: before a noun, in a predicate, after a verb of speaking.
+ENGLISH = (
+    rf"(?:{GLUE}(?:(?:both|all) of (?:his|her|their|the)|{_OWN}(?:{_PARTS})(?:,\s*{_OWN}(?:{_PARTS}))*,?\s+(?:and|or|nor)"
+    rf"|(?!(?:{_NOT_NP})\b)[\w']+)){{0,4}}?",
+    rf"(?:(?:,?\s+(?:and|or|nor)|,)\s+{_OWN}(?:{_PARTS})\b)*"
+    rf"(?:(?:\s*,\s*|{GLUE})(?!(?:{_NOT_PREDICATE})\b)[\w']+){{0,8}}?",
+    rf"(?:{GLUE}(?!(?:{_NOT_SPOKEN})\b)[\w']+"
+    rf"(?:,?\s+(?:and|but)(?=\s+(?:\w+ly|very|so|then)\b)|,(?=\s*(?:\w+ly|very|too|so)\b))?){{0,6}}?",
+)
+_SIGN = r"[^\s,，。、；;：:!?！？…\x00眉眼嘴鼻唇颊额但却他她]"
+_ZH_PART = r"(?:眉毛|眉头|双眉|眼睛|双眼|嘴角|嘴唇|双唇|脸颊|鼻子|下巴|上唇|嘴巴)"
+_ZH_ALSO = rf"(?:(?:和|与|及|以及|跟|、){_ZH_PART})*"
+CHINESE = (
+    rf"{_ZH_ALSO}(?:{_SIGN}{{0,5}}?{_ZH_PART}(?:和|与|及|以及|跟|、))?{_SIGN}{{0,5}}?",
+    rf"{_ZH_ALSO}(?:{_SIGN}|、){{0,10}}?",
+    rf"{_SIGN}{{0,8}}?",
+)
