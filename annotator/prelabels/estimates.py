@@ -110,6 +110,8 @@ def _medians(step: dict[str, Any], model: str | None) -> dict[str, float] | None
     """Medians over the newest finished jobs of this step, model and options, whatever run they belong to."""
     runs = Run.objects.filter(pipeline__definition__steps__contains=[{"key": step["key"], "options": step["options"]}])
     newest = list(runs.order_by("-id").values_list("pk", flat=True)[:RUNS_SEEN])
+    if not newest:
+        return None
     jobs = Job.objects.filter(run__in=newest, step=step["key"], state="done", cached=False, finished_at__isnull=False)
     if model is not None:
         jobs = jobs.filter(provenance__model=model, calls__gt=0)

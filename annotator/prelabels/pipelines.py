@@ -74,9 +74,10 @@ def newest() -> list[Pipeline]:
     return list(plans.own_pipelines().order_by("name", "-version").distinct("name").select_related("created_by"))
 
 
-def as_text(declaration: list[dict[str, Any]]) -> str:
+def as_text(declaration: list[Any]) -> str:
     """A declaration as the YAML that a person would write."""
-    return yaml.safe_dump(declaration, allow_unicode=True, sort_keys=False)
+    items = [item["step"] if isinstance(item, dict) and list(item) == ["step"] else item for item in declaration]
+    return yaml.safe_dump(items, allow_unicode=True, sort_keys=False)
 
 
 def check(items: list[Item]) -> tuple[list[dict[str, Any]], list[str]]:
