@@ -1,5 +1,6 @@
-"""Pre-labels made elsewhere: one text per clip from a CSV or JSONL file."""
+"""Pre-labels made elsewhere: one text per clip from a CSV or JSONL file, also in the columns of AffectGPT's results."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -16,13 +17,18 @@ from annotator.clips.access import require
 from annotator.clips.models import Clip, Corpus
 from annotator.core import audit
 from annotator.core.errors import Invalid
+from models_ml.steps.translate import strip_scaffolding
 
+from . import gating
 from .models import ASPECTS, MODALITIES, Clue, PreLabeller
 from .outputs import supersede
 
 BATCH = 500
 MAX_TEXT = 20_000  # characters of one clue
 ASPECT_OF = {"visual": "expression", "audio": "tone", "text": "content"}
+NAME_COLUMNS = ("name", "names")
+# Besides our own: the columns of AffectGPT's result files (names,chi_reasons) and of MER2025's (name,reason).
+REASONS = {"zh": ("reason", "reasons", "chi_reasons"), "en": ("reason", "reasons", "eng_reasons")}
 csv.field_size_limit(1 << 20)
 
 
@@ -39,23 +45,28 @@ def import_prelabels(
 ) -> dict[str, Any]:
     """Make the file's texts the current clues of `prelabeller`; answers like an ingest.
 
-    CSV with the columns `name,text` or one JSON object a line with those keys, UTF-8. A row that cannot be used is
-    reported by its line and the others go on; rows are written in batches, so a long import keeps what it has done.
+    CSV with the columns `name,text` or one JSON object a line with those keys, UTF-8. Result files of AffectGPT name
+    them `names,chi_reasons`: such a reason speaks of all modalities at once, so unless `aspect` is given the clue is of
+    no single aspect, and marks of few-shot prompts that leaked into it are taken off and reported under `repaired`.
+    A row that cannot be used is reported by its line and the others go on; rows are written in batches, so a long
+    import keeps what it has done.
     Raises Invalid for a file, modality, language or pre-labeller that cannot be used at all.
     """
     if user is not None:
         require(user, corpus, "clip.ingest")
-    aspect = ASPECT_OF.get(modality, "") if aspect is None else aspect
-    if modality not in MODALITIES or aspect not in ASPECTS:
+    if modality not in MODALITIES or aspect not in (None, *ASPECTS):
         raise Invalid(_("The modality must be one of: %(known)s.") % {"known": ", ".join(MODALITIES)})
     if language not in ("zh", "en"):
         raise Invalid(_("The language must be zh or en."))
+    reader = _Reader(content, filename, language)
+    if aspect is None:
+        aspect = "" if reader.reasons else ASPECT_OF[modality]
     source = _import_source(prelabeller, modality, language)
     report: dict[str, Any] = {"created": 0, "updated": 0, "unchanged": 0}
     report |= {key: [] for key in ("duplicates", "repaired", "warnings", "failed")}
     origin = {"prelabeller": source.name, "file": filename, "file_sha256": hashlib.sha256(content).hexdigest()}
     seen: dict[str, int] = {}
-    rows = _unique(_rows(content, filename), seen, report)
+    rows = _unique(reader.rows(), seen, report)
     while batch := list(itertools.islice(rows, BATCH)):
         _write_batch(corpus, source, batch, (modality, aspect, language), origin, report)
     counts = {key: report[key] for key in ("created", "updated", "unchanged")} | {"failed": len(report["failed"])}
@@ -74,41 +85,77 @@ def _import_source(name: str, modality: str, language: str) -> PreLabeller:
     return row
 
 
-def _rows(content: bytes, filename: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """(line, row) or (line, what is wrong with it)."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise Invalid(
-            _("%(file)s is not UTF-8: line %(line)s holds a byte that is not.") % {"file": filename, "line": line}
-        ) from error
-    if Path(filename).suffix.lower() in (".jsonl", ".ndjson"):
-        yield from _jsonl(text)
-        return
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = reader.fieldnames or []
-        if missing := [column for column in ("name", "text") if column not in header]:
-            raise Invalid(_("%(file)s lacks the column “%(column)s”.") % {"file": filename, "column": missing[0]})
-        for row in reader:
-            short = row["name"] is None or row["text"] is None or None in row
-            yield reader.line_num, "the row has too few or too many fields" if short else row
-    except csv.Error as error:
-        yield reader.line_num, f"the rest of the file cannot be read as CSV: {error}"
+class _Reader:
+    """Reads a file of pre-labels; `reasons`: its text column is that of a result file. Raises Invalid."""
 
-
-def _jsonl(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    def __init__(self, content: bytes, filename: str, language: str) -> None:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield number, f"not JSON: {error}"
-            continue
-        whole = isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("text"), str)
-        yield number, row if whole else "not an object with the texts “name” and “text”"
+            self.text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content[: error.start].count(b"\n") + 1
+            raise Invalid(
+                _("%(file)s is not UTF-8: line %(line)s holds a byte that is not.") % {"file": filename, "line": line}
+            ) from error
+        self.filename, self.language = filename, language
+        self.jsonl = Path(filename).suffix.lower() in (".jsonl", ".ndjson")
+        self.name, self.column = self._columns(self._header())
+        self.reasons = self.column != "text"
+
+    def _header(self) -> list[str]:
+        """The columns of a CSV file, the keys of the first object of a JSONL file."""
+        if not self.jsonl:
+            try:
+                return next(csv.reader(io.StringIO(self.text, newline=""), strict=True), [])
+            except csv.Error:
+                return []
+        for line in self.text.split("\n"):
+            with contextlib.suppress(ValueError, RecursionError):
+                if line.strip() and isinstance(row := json.loads(line), dict):
+                    return list(row)
+        return ["name", "text"]  # nothing in it can be read: every line says so for itself
+
+    def _columns(self, header: list[str]) -> tuple[str, str]:
+        name = next((column for column in NAME_COLUMNS if column in header), "name")
+        text = next((column for column in ("text", *REASONS[self.language]) if column in header), "text")
+        other = REASONS["en" if self.language == "zh" else "zh"][-1]
+        if text not in header and other in header:
+            raise Invalid(
+                _("%(file)s holds its texts in “%(column)s”, which is another language than the one given.")
+                % {"file": self.filename, "column": other}
+            )
+        if not self.jsonl and (missing := [column for column in (name, text) if column not in header]):
+            raise Invalid(_("%(file)s lacks the column “%(column)s”.") % {"file": self.filename, "column": missing[0]})
+        return name, text
+
+    def rows(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """(line, `{"name", "text", "rules"}`) or (line, what is wrong with it)."""
+        for line, row in self._jsonl() if self.jsonl else self._csv():
+            if isinstance(row, str):
+                yield line, row
+                continue
+            text, rules = strip_scaffolding(row[self.column]) if self.reasons else (row[self.column], [])
+            yield line, {"name": row[self.name], "text": text, "rules": rules}
+
+    def _csv(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        reader = csv.DictReader(io.StringIO(self.text, newline=""), strict=True)
+        try:
+            for row in reader:
+                short = row[self.name] is None or row[self.column] is None or None in row
+                yield reader.line_num, "the row has too few or too many fields" if short else row
+        except csv.Error as error:
+            yield reader.line_num, f"the rest of the file cannot be read as CSV: {error}"
+
+    def _jsonl(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        for number, line in enumerate(self.text.split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, f"not JSON: {error}"
+                continue
+            whole = isinstance(row, dict) and all(isinstance(row.get(key), str) for key in (self.name, self.column))
+            yield number, row if whole else f"not an object with the texts “{self.name}” and “{self.column}”"
 
 
 def _unique(
@@ -134,6 +181,7 @@ def _unique(
             report["failed"].append({"line": line, "name": name, "reason": f"the text is longer than {MAX_TEXT}"})
         else:
             seen[name] = line
+            report["repaired"] += [{"name": name, "field": "text", "rule": rule} for rule in row["rules"]]
             yield line, name, text
 
 
@@ -155,6 +203,7 @@ def _write_batch(
             language=language,
         ).values_list("clip_id", "pk")
     )  # fmt: skip
+    stored: list[Clue] = []
     for line, name, text in batch:
         clip: Clip | None = clips.get(name)
         if clip is None:
@@ -166,8 +215,10 @@ def _write_batch(
         item = {"modality": modality, "aspect": aspect, "language": language, "text": text}
         provenance = {**origin, "line": line, "media_sha256": clip.media_sha256}
         clue = supersede(clip, source, [item], provenance, only=kind)[0]
+        stored.append(clue)
         outcome = "created" if clip.pk not in before else "unchanged" if before[clip.pk] == clue.pk else "updated"
         report[outcome] += 1
+    gating.judge_stored(stored)
 
 
 def import_clues(corpus: Corpus, clues: dict[int, list[dict[str, Any]]]) -> set[int]:
@@ -177,13 +228,15 @@ def import_clues(corpus: Corpus, clues: dict[int, list[dict[str, Any]]]) -> set[
     language become one: a pre-labeller has one current clue of a kind.
     """
     changed: set[int] = set()
+    stored: list[Clue] = []
     for clip in corpus.clips.filter(pk__in=clues).select_for_update(no_key=True).order_by("pk"):
         for name, items in _by_source(clues[clip.pk]).items():
             source = _import_source(name, "", "")
             before = set(_current(clip, source))
-            supersede(clip, source, items, {"prelabeller": name, "media_sha256": clip.media_sha256})
+            stored += supersede(clip, source, items, {"prelabeller": name, "media_sha256": clip.media_sha256})
             if set(_current(clip, source)) != before:
                 changed.add(clip.pk)
+    gating.judge_stored(stored)
     return changed
 
 

@@ -154,8 +154,9 @@ def table() -> dict[tuple[str, str, str], list[Score]]:
         for row in csv.DictReader(line for line in file if not line.startswith("#")):
             std = float(row["std"]) if row["std"] else None
             media = "+".join(name for name, flag in (("video", "V"), ("audio", "A")) if row[flag] == "1")
-            texts = (row[name] for name in ("table", "subset", "model"))
-            one = Score(*texts, media, row["language"], row["metric"], float(row["mean"]), std)
+            one = Score(
+                row["table"], row["subset"], row["model"], media, row["language"], row["metric"], float(row["mean"]), std
+            )
             scores.setdefault((row["model"], row["V"], row["A"]), []).append(one)
     return scores
 

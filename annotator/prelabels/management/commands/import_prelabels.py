@@ -1,4 +1,4 @@
-"""`manage.py import_prelabels SLUG FILE`: pre-labels made elsewhere, as `name,text`."""
+"""`manage.py import_prelabels SLUG FILE`: pre-labels made elsewhere, as `name,text` or AffectGPT's result files."""
 
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from annotator.prelabels.models import ASPECTS, MODALITIES
 
 
 class Command(JsonCommand):
-    help = "Import pre-labels made elsewhere: CSV or JSONL with name and text."
+    help = "Import pre-labels made elsewhere: CSV or JSONL with name and text, also names,chi_reasons and name,reason."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="the corpus")
-        parser.add_argument("file", type=Path, help="CSV with the columns name,text, or .jsonl")
+        parser.add_argument(
+            "file", type=Path, help="CSV with the columns name,text (names,chi_reasons; name,reason), or .jsonl"
+        )
         parser.add_argument("--prelabeller", required=True, metavar="NAME", help="who made them")
         parser.add_argument("--modality", required=True, choices=MODALITIES)
         parser.add_argument("--language", required=True, choices=["zh", "en"])
