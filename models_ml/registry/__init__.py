@@ -154,9 +154,8 @@ def table() -> dict[tuple[str, str, str], list[Score]]:
         for row in csv.DictReader(line for line in file if not line.startswith("#")):
             std = float(row["std"]) if row["std"] else None
             media = "+".join(name for name, flag in (("video", "V"), ("audio", "A")) if row[flag] == "1")
-            one = Score(
-                row["table"], row["subset"], row["model"], media, row["language"], row["metric"], float(row["mean"]), std
-            )
+            number, subset, model = row["table"], row["subset"], row["model"]
+            one = Score(number, subset, model, media, row["language"], row["metric"], float(row["mean"]), std)
             scores.setdefault((row["model"], row["V"], row["A"]), []).append(one)
     return scores
 
