@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models_ml import mllm, prompts
-from models_ml.llm import Completion, Endpoint, complete, require
+from models_ml.llm import Completion, Endpoint, require
 from models_ml.steps.asking import draft_clue, meant, person, skip
 from models_ml.steps.types import Evidence, StepResult
 
@@ -61,7 +61,9 @@ def visual_clue(
         video, instead = _whole_video(ev)
         parameters = {"sent": "video", "bytes": len(video)} if video else {"sent": "frames", "why_no_video": instead}
     if video:
-        ask = _video_question(server, video, messages, idempotency_key)
+
+        def ask() -> Completion:
+            return mllm.describe_video(server, video, messages, idempotency_key=idempotency_key)
     else:
         try:
             images, times = uniform_jpegs(ev.media_path, frames, max_side=frame_side)
@@ -146,11 +148,3 @@ def _whole_video(ev: Evidence) -> tuple[bytes, str]:
     if size > MAX_VIDEO_BYTES:
         return b"", f"the video file has {size >> 20} MiB; at most {MAX_VIDEO_BYTES >> 20} MiB are sent"
     return Path(ev.muted_path).read_bytes(), ""
-
-
-def _video_question(server: Endpoint, video: bytes, messages: mllm.Messages, key: str | None) -> Any:
-    import base64
-
-    url = "data:video/mp4;base64," + base64.b64encode(video).decode()
-    question = mllm.with_media(messages, [{"type": "video_url", "video_url": {"url": url}}])
-    return lambda: complete(server, question, idempotency_key=key)
