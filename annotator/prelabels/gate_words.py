@@ -1,4 +1,7 @@
-"""The gate's codes in the reader's language: what a chip beside a clue says, and which words of the clue it marks."""
+"""The gate's verdicts in the reader's language: what a chip beside a clue says, and which words of the clue it marks.
+
+Names of claims, verdicts and measures are the library's own (`models_ml.gate.render`), in Chinese and English.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,58 +11,25 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-#: Claims that are held against action units; the others against the voice, and `quote` against the subtitle.
-FACE = {
-    *("smile", "cheeks_raised", "brows_lowered", "brows_raised", "inner_brows_raised", "eyes_wide", "eyes_narrowed"),
-    *("nose_wrinkled", "upper_lip_raised", "lip_corners_down", "lips_pressed", "lips_stretched", "chin_raised"),
-    *("smirk", "mouth_open", "jaw_dropped", "face_neutral"),
-}
+from models_ml import gate
+from models_ml.gate.render import MEASURES, NAMES, UNITS, VERDICTS
+
 ORDER = ("contradicted", "supported", "not_measurable")
 SIGNS = {"contradicted": "✗", "supported": "✓", "not_measurable": "?"}
 
 
+def _here() -> int:
+    """Which of (English, Chinese) the reader reads."""
+    return int((get_language() or "").startswith("zh"))
+
+
 def claims() -> dict[str, str]:
     """Every code of a claim with its name, face before voice before words."""
-    return {
-        "smile": _("smile"),
-        "cheeks_raised": _("raised cheeks"),
-        "brows_lowered": _("lowered brows"),
-        "brows_raised": _("raised brows"),
-        "inner_brows_raised": _("raised inner brows"),
-        "eyes_wide": _("wide eyes"),
-        "eyes_narrowed": _("narrowed eyes"),
-        "nose_wrinkled": _("wrinkled nose"),
-        "upper_lip_raised": _("raised upper lip"),
-        "lip_corners_down": _("lip corners down"),
-        "lips_pressed": _("pressed lips"),
-        "lips_stretched": _("stretched lips"),
-        "chin_raised": _("raised chin"),
-        "smirk": _("smirk"),
-        "mouth_open": _("open mouth"),
-        "jaw_dropped": _("dropped jaw"),
-        "face_neutral": _("neutral face"),
-        "loud": _("loud voice"),
-        "soft": _("soft voice"),
-        "high_pitch": _("high pitch"),
-        "low_pitch": _("low pitch"),
-        "fast": _("fast speech"),
-        "slow": _("slow speech"),
-        "trembling": _("trembling voice"),
-        "breathy": _("breathy or rough voice"),
-        "flat": _("flat intonation"),
-        "lively": _("lively intonation"),
-        "calm": _("calm voice"),
-        "silent": _("silence"),
-        "quote": _("quoted words"),
-    }
+    return {code: NAMES[code][_here()] for code in gate.CODES}
 
 
 def verdict_names() -> dict[str, str]:
-    return {
-        "contradicted": _("contradicted"),
-        "supported": _("supported"),
-        "not_measurable": _("not measurable"),
-    }
+    return {verdict: VERDICTS[verdict][_here()] for verdict in ORDER}
 
 
 def script() -> dict[str, Any]:
@@ -67,6 +37,8 @@ def script() -> dict[str, Any]:
     return {
         "claims": claims(),
         "verdicts": verdict_names(),
+        "measures": {name: words[_here()] for name, words in MEASURES.items()},
+        "units": {unit: words[_here()] for unit, words in UNITS.items()},
         "signs": SIGNS,
         "negated": _("no: %s"),
         "other": _("another person"),
@@ -74,7 +46,6 @@ def script() -> dict[str, Any]:
         "threshold": _("threshold %s"),
         "play": _("Play %s"),
         "gate": _("Evidence gate"),
-        "measured": _("measured, so not judged against itself"),
     }
 
 
@@ -92,11 +63,18 @@ def number(verdict: Mapping[str, Any]) -> str:
     """The measure with its value, unit and threshold; "" where nothing was measured."""
     if verdict.get("value") is None:
         return ""
-    unit = f" {verdict['unit']}" if verdict.get("unit") not in (None, "", "1") else ""
-    text = f"{verdict.get('measure') or ''} {round(verdict['value'], 3):g}{unit}".strip()
+    name, unit = verdict.get("measure") or "", verdict.get("unit")
+    name = MEASURES[name][_here()] if name in MEASURES else name
+    if unit == "share":
+        return f"{name} {verdict['value']:.0%}"
+    text = f"{name} {_short(verdict['value'])}" + (UNITS[unit][_here()] if unit in UNITS else "")
     if verdict.get("threshold") is not None:
-        text += ", " + _("threshold %s") % f"{round(verdict['threshold'], 3):g}"
+        text += ", " + _("threshold %s") % _short(verdict["threshold"])
     return text
+
+
+def _short(value: float) -> str:
+    return f"{round(value, 2):g}".replace("-", "\N{MINUS SIGN}")
 
 
 def in_order(verdicts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -106,20 +84,15 @@ def in_order(verdicts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def with_sentences(verdicts: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
     """Verdicts for a page or client: in order, each with `said`, a sentence in zh and en."""
-    if not verdicts:
-        return []
-    from models_ml import gate
-
     return [
-        {**verdict, "said": {language: gate.render(dict(verdict), language) for language in ("zh", "en")}}
+        {**verdict, "said": {language: gate.render(verdict, language) for language in ("zh", "en")}}
         for verdict in in_order(verdicts or [])
     ]
 
 
 def chips(verdicts: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
     """What templates/prelabels/_gate.html shows of a clue's verdicts."""
-    language = "zh" if (get_language() or "").startswith("zh") else "en"
-    names = verdict_names()
+    language, names = ("en", "zh")[_here()], verdict_names()
     return [
         {
             "verdict": verdict["verdict"],
@@ -144,8 +117,9 @@ def marked(text: str, verdicts: Sequence[Mapping[str, Any]] | None) -> SafeStrin
         if not end <= start < stop <= len(text):
             continue  # inside the words of a longer claim that begins before it
         title = f"{names[verdict['verdict']]}: {claim_name(verdict)}"
+        mark = '<mark class="claimed claimed--{}" title="{}">{}</mark>'
         pieces.append((text[end:start],))
-        pieces.append((format_html('<mark class="claimed claimed--{}" title="{}">{}</mark>', verdict["verdict"], title, text[start:stop]),))  # fmt: skip # noqa: E501
+        pieces.append((format_html(mark, verdict["verdict"], title, text[start:stop]),))
         end = stop
     pieces.append((text[end:],))
     return format_html_join("", "{}", pieces)

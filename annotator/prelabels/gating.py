@@ -5,7 +5,6 @@ came or changed later: triggers take the verdict back) is judged by `judge_pendi
 page's button or `manage.py gate`. A clue's `gate_version` says which gate judged it, "" that none has.
 """
 
-import importlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +13,6 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Count, F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
-from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -24,15 +22,14 @@ from annotator.clips.access import require
 from annotator.clips.models import Clip, Corpus, Subtitle
 from annotator.core import audit
 from annotator.core.errors import Conflict, Gone
-from models_ml import voice
+from models_ml import gate, voice
 from models_ml.face import AuTrack, AuTrackError
 from models_ml.steps.measured import PROSODY_VERSION
 
 from .baseline import CLIPS_OF_A_SPEAKER
-from .gate_words import FACE, ORDER
+from .gate_words import ORDER
 from .models import Clue, ProsodyMeasures
 
-gate: Any = SimpleLazyObject(lambda: importlib.import_module("models_ml.gate"))
 CHUNK = 100  # clues whose rows are locked at a time, while the tracks of their clips are read
 JUDGE = "annotator.prelabels.tasks.judge_clues"
 Verdict = dict[str, Any]
@@ -134,7 +131,7 @@ def verdicts(facts: Facts, clue: Clue) -> list[Verdict]:
         "modality": clue.modality, "measures": facts.measures, "subtitle": facts.subtitle, "span": clue.span,
     }  # fmt: skip
     found = gate.judge(clue.text, clue.language, au=None, **given)
-    if any(verdict["claim"] in FACE for verdict in found) and (track := facts.track()) is not None:
+    if any(verdict["claim"] in gate.FACE_UNITS for verdict in found) and (track := facts.track()) is not None:
         found = gate.judge(clue.text, clue.language, au=track, **given)
     return found
 

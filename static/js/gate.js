@@ -6,9 +6,10 @@ const ui = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 
 function number(verdict, text) {
   if (verdict.value == null) return "";
-  const short = (value) => String(Math.round(value * 1000) / 1000);
-  const unit = verdict.unit && verdict.unit !== "1" ? ` ${verdict.unit}` : "";
-  const measured = `${verdict.measure || ""} ${short(verdict.value)}${unit}`.trim();
+  const short = (value) => String(Math.round(value * 100) / 100).replace("-", "−");
+  const name = text.measures[verdict.measure] || verdict.measure || "";
+  if (verdict.unit === "share") return `${name} ${Math.round(verdict.value * 100)}%`;
+  const measured = `${name} ${short(verdict.value)}${text.units[verdict.unit] || ""}`;
   return verdict.threshold == null ? measured : `${measured}, ${text.threshold.replace("%s", short(verdict.threshold))}`;
 }
 

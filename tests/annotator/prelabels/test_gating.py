@@ -296,4 +296,4 @@ def test_the_clips_page_shows_contradictions_first_and_marks_their_words(smiling
     assert "AU12 2.5" in html
     assert "data-play-from" in html
     chinese = client.get(f"/clips/{smiling.pk}/", headers={"accept-language": "zh-hans"}).content.decode()
-    assert "<b>矛盾</b> 皱眉" in chinese
+    assert "<b>与测量不符</b> 皱眉" in chinese
