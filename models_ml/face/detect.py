@@ -19,6 +19,11 @@ from models_ml.media.worker import Refused, frames, open_media, picture_stream, 
 
 SIDE = 480  # pixels of the longer side that the detector looks at
 LEAST_FACE = 1 / 12  # of the shorter side
+MOST_FACES = 20
+#: Profiles cost three times as much as frontal faces: every so many frames they are looked for, and in between where
+#: somebody is missed who was there one frame before.
+PROFILES_EVERY = 4
+PART = 0.35  # of a face's area
 DOUBLE = 0.3  # overlap from which two finds are one face
 SAME_SCENE = 0.5  # correlation of two pictures' thumbnails
 KEY_FRAMES_FROM_S = 2.0  # samples this far apart are taken from key frames, without decoding all between them
@@ -51,7 +56,11 @@ def look(path: str, rate: float, most: int) -> list[dict[str, Any]]:
             small = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(float)
             cut = before is not None and _alike(before, small) < SAME_SCENE
             before = small
-            found.append({"t": round(float(time), 3), "cut": cut, "faces": _faces(grey, frontal, profile)})
+            everybody = cut or len(found) % PROFILES_EVERY == 0
+            faces = _faces(grey, frontal, profile, MOST_FACES if everybody else len(found[-1]["faces"]))
+            recent = [] if cut else [face for each in found[-PROFILES_EVERY:] for face in each["faces"]]
+            faces = [face for face in faces if not any(_part_of(face, other) for other in recent)]
+            found.append({"t": round(float(time), 3), "cut": cut, "faces": faces})
             if len(found) >= most:
                 break
     if not found:
@@ -73,18 +82,29 @@ def _alike(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
-def _faces(grey: np.ndarray, frontal: Any, profile: Any) -> list[list[float]]:
-    """`[x, y, w, h, score]` in shares: frontal finds first, profiles where no frontal one is, the surest first."""
+def _faces(grey: np.ndarray, frontal: Any, profile: Any, expected: int) -> list[list[float]]:
+    """`[x, y, w, h, score]` in shares: frontal finds, and where those are fewer than `expected` also profiles."""
     height, width = grey.shape
-    mirrored = np.ascontiguousarray(grey[:, ::-1])
-    turned = [[width - x - w, y, w, h, score] for x, y, w, h, score in _find(mirrored, profile)]
-    kept: list[list[float]] = []
-    for finds in (_find(grey, frontal), _find(grey, profile) + turned):
-        for find in sorted(finds, key=lambda each: -each[4]):
-            if all(iou(find, other) < DOUBLE and not _inside(find, other) for other in kept):
-                kept.append(find)
+    kept = _apart(_find(grey, frontal, 1.15, 5), [])
+    if len(kept) < expected:
+        mirrored = np.ascontiguousarray(grey[:, ::-1])
+        turned = [[width - x - w, y, w, h, score] for x, y, w, h, score in _find(mirrored, profile, 1.2, 4)]
+        kept = _apart(_find(grey, profile, 1.2, 4) + turned, kept)
     sides = (width, height, width, height)
     return [[*(round(v / side, 4) for v, side in zip(find, sides, strict=False)), round(find[4], 2)] for find in kept]
+
+
+def _apart(finds: list[list[float]], kept: list[list[float]]) -> list[list[float]]:
+    """`kept` and those of `finds` that are other faces, the surest first."""
+    for find in sorted(finds, key=lambda each: -each[4]):
+        if all(iou(find, other) < DOUBLE and not _inside(find, other) for other in kept):
+            kept = [*kept, find]
+    return kept
+
+
+def _part_of(find: list[float], face: list[float]) -> bool:
+    """Whether a find is a mouth or an eye of a face that was there a moment ago and is missed now."""
+    return find[2] * find[3] < PART * face[2] * face[3] and _inside(find, face)
 
 
 def _inside(a: list[float], b: list[float]) -> bool:
@@ -94,10 +114,10 @@ def _inside(a: list[float], b: list[float]) -> bool:
     return large[0] < x < large[0] + large[2] and large[1] < y < large[1] + large[3]
 
 
-def _find(grey: np.ndarray, cascade: Any) -> list[list[float]]:
+def _find(grey: np.ndarray, cascade: Any, step: float, neighbours: int) -> list[list[float]]:
     least = max(24, round(min(grey.shape) * LEAST_FACE))
     boxes, _levels, scores = cascade.detectMultiScale3(
-        grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least), outputRejectLevels=True
+        grey, scaleFactor=step, minNeighbors=neighbours, minSize=(least, least), outputRejectLevels=True
     )
     return [[*map(float, box), float(score)] for box, score in zip(boxes, scores, strict=True)]
 

@@ -22,7 +22,7 @@ RATE = 4.0  # frames looked at per second
 MOST_FRAMES = 240
 SAME = 0.25  # overlap of a face with itself, one sample later
 BRIDGE_S = 1.0  # a face that is missed for as long is still the same track
-LEAST_PRESENCE = 0.08  # of the frames looked at; less is a mistake of the detector
+LEAST_PRESENCE = 0.2  # of the frames looked at; less is a mistake of the detector, or somebody who passes by
 
 
 def people(path: str | Path, timeout_s: float = 300.0) -> list[dict[str, Any]]:
