@@ -54,7 +54,7 @@ class Response:
 
 
 class _Call(threading.local):
-    """The call that this thread is in: until when, and what of it has happened."""
+    """The call that this thread is in: until when, whether it made a connection, whether a byte came back."""
 
     deadline = 0.0
     connected = False
@@ -174,12 +174,12 @@ class _Backend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
+        _call.connected = True  # or tried to: what fails now is not the fault of a kept connection
         stream = self.inner.connect_tcp(host, port, min(CONNECT_S, _call.left()), local_address, socket_options or [])
         reached = stream.get_extra_info("server_addr")[0]
         if is_metadata_address(reached):
             stream.close()
             raise httpcore2.ConnectError(f"{host} leads to {reached}, which is never a model server")
-        _call.connected = True
         return _Stream(stream)
 
     def sleep(self, seconds: float) -> None:
