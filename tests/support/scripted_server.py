@@ -89,7 +89,7 @@ def media_of(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
         for part in message["content"] if isinstance(message.get("content"), list) else []:
             value = part.get(str(part.get("type"))) if isinstance(part, dict) else None
             if isinstance(value, dict):
-                data = str(value.get("data") or str(value.get("url")).partition("base64,")[2])
+                data = str(value.get("data") or value.get("url")).rpartition("base64,")[2]
                 found.append((part["type"], hashlib.sha256(base64.b64decode(data)).hexdigest()))
     return found
 
