@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 BODY = {"clues": [], "description": {"zh": "他生气了。", "en": ""}, "ov_labels": {"zh": ["生气"], "en": []}}
 LAUNCH = {"snapshot": "{snapshot}", "config": "tiny", "name": "run-1"}
 FREEZE = {"name": "v3", "grade": "fine", "split": "", "group_by": "none", "seed": "0"}
+PIPELINE = {"name": "ours", "declaration": "- merge"}
 A = "/api/v1"
 
 # method, address, what is sent, expected status of: anonymous stranger viewer annotator reviewer manager admin
@@ -58,6 +59,10 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("GET", "/runs/{run}/progress/", None, "302 404 200 403 200 200 200"),
     ("POST", "/runs/{run}/cancel/", None, "302 404 403 403 403 302 302"),
     ("POST", "/runs/{run}/retry/", None, "302 404 403 403 403 302 302"),
+    ("POST", "/runs/{run}/pause/", None, "302 404 403 403 403 302 302"),
+    ("POST", "/runs/{run}/resume/", None, "302 404 403 403 403 409 409"),
+    ("GET", "/pipelines/", None, "302 403 200 403 200 200 200"),
+    ("POST", "/pipelines/", PIPELINE, "302 403 403 403 403 302 302"),
     ("GET", "/corpora/lab/check/", None, "302 404 403 200 403 403 200"),
     ("GET", "/corpora/lab/review/", None, "302 404 403 403 200 403 200"),
     ("GET", "/corpora/lab/gate/", None, "302 404 403 403 200 200 200"),
@@ -93,6 +98,12 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("GET", f"{A}/runs/{{run}}/jobs/", None, "401 404 200 403 200 200 200"),
     ("POST", f"{A}/runs/{{run}}/cancel/", None, "401 404 403 403 403 200 200"),
     ("POST", f"{A}/runs/{{run}}/retry/", None, "401 404 403 403 403 200 200"),
+    ("POST", f"{A}/runs/{{run}}/pause/", None, "401 404 403 403 403 200 200"),
+    ("POST", f"{A}/runs/{{run}}/resume/", {}, "401 404 403 403 403 409 409"),
+    ("POST", f"{A}/corpora/lab/runs/estimate/", {}, "401 404 403 403 403 200 200"),
+    ("GET", f"{A}/pipelines/", None, "401 403 200 403 200 200 200"),
+    ("POST", f"{A}/pipelines/", PIPELINE, "401 403 403 403 403 201 201"),
+    ("GET", f"{A}/pipelines/emer/", None, "401 403 200 403 200 200 200"),
     ("POST", f"{A}/corpora/lab/claims/", {}, "401 404 403 200 403 403 201"),
     ("POST", f"{A}/corpora/lab/claims/", {"kind": "review"}, "401 404 403 403 200 403 204"),
     ("GET", f"{A}/claims/{{claim}}/", None, "401 404 403 200 403 200 200"),
