@@ -19,7 +19,8 @@ from typing import Any
 FOLDER = Path(__file__).parent
 _SLOT = re.compile(r"\{\{(=?)(\w+)\}\}")
 _SECTION = re.compile(r"^## (system|user)\s*$", re.MULTILINE)
-_DELIMITER = re.compile(r"<(?=\s*/?\s*data\b)", re.IGNORECASE)
+# Of this module's blocks, and the tags that prompts write around a value inside a sentence.
+_DELIMITER = re.compile(r"<(?=\s*/?\s*(?:data|subtitle|(?:visual|audio)\s+clues)\b)", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
