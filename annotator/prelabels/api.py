@@ -99,7 +99,7 @@ class SpentSerializer(serializers.Serializer):
     gpu_seconds = serializers.FloatField()
 
 
-class ProgressSerializer(serializers.Serializer):
+class RunProgressSerializer(serializers.Serializer):
     """`jobs`: all that the run will have; `rate` in jobs per second; `cached`: jobs whose answer was in the cache."""
 
     jobs = serializers.IntegerField()
@@ -121,9 +121,9 @@ class RunDetailSerializer(RunSerializer):
     class Meta(RunSerializer.Meta):
         fields = [*RunSerializer.Meta.fields, "progress"]
 
-    @extend_schema_field(ProgressSerializer)
+    @extend_schema_field(RunProgressSerializer)
     def get_progress(self, run: Run) -> dict[str, Any]:
-        return dict(ProgressSerializer(progress.run_progress(run)).data)
+        return dict(RunProgressSerializer(progress.run_progress(run)).data)
 
 
 class StepEstimateSerializer(serializers.Serializer):

@@ -36,6 +36,13 @@ class PipelineRequestSerializer(serializers.Serializer):
     declaration = serializers.JSONField()
 
 
+class CurrentPipelineSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    version = serializers.IntegerField(allow_null=True, help_text="Null where no run took it in this form yet.")
+    builtin = serializers.BooleanField()
+    definition = serializers.DictField()
+
+
 class AllPipelines(generics.ListAPIView):
     """All versions of the pipelines that people wrote; POST writes the next version of one."""
 
@@ -59,10 +66,9 @@ class AllPipelines(generics.ListAPIView):
 
 
 class OnePipeline(APIView):
-    """A pipeline as a run would take it now: `{"name", "version", "builtin", "definition"}`; `version` is null where no
-    run took it in this form yet."""
+    """A pipeline as a run would take it now."""
 
-    @extend_schema(responses=serializers.DictField())
+    @extend_schema(responses=CurrentPipelineSerializer)
     def get(self, request: Request, name: str) -> Response:
         _readable(request)
         if name not in PIPELINES and not plans.own_pipelines().filter(name=name).exists():

@@ -251,6 +251,7 @@ SPECTACULAR_SETTINGS = {
         "RunState": "annotator.prelabels.models.Run.STATES",
         "JobState": "annotator.prelabels.models.Job.STATES",
         "ClaimState": "annotator.checking.models.Claim.STATES",
+        "PersonRule": "annotator.clips.models.PERSON_RULES",
     },
 }
 
