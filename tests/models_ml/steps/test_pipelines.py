@@ -1,10 +1,13 @@
 """The pipelines of the papers, step after step as declared, on a made film and a scripted server."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from models_ml.face import read_openface
 from models_ml.llm import NotConfigured
-from models_ml.steps import PIPELINES, STEPS, Evidence, prompts_of, run_step
+from models_ml.steps import PIPELINES, STEPS, Evidence, base_name, prompts_of, run_step
 from models_ml.steps.types import INPUTS
 
 TRACK = read_openface("frame, timestamp, AU06_r, AU12_r\n1, 0.0, 0.2, 0.3\n2, 1.5, 1.0, 2.0\n3, 1.9, 0.4, 0.1\n")
@@ -101,3 +104,14 @@ def test_needs_have_no_circle():
         free = [name for name in left if set(STEPS[name].after(names)) <= set(order)]
         assert free, f"{left} wait for each other"
         order += free
+
+
+def test_the_guide_names_every_step_option_and_pipeline():
+    guide = (Path(__file__).parents[3] / "docs" / "steps.md").read_text("utf-8")
+    for name, spec in STEPS.items():
+        (row,) = [line for line in guide.splitlines() if line.startswith(f"| `{name}` |")]
+        assert [option for option in spec.options if f"`{option}`" not in row] == []
+    for name, pipeline in PIPELINES.items():
+        (row,) = [line for line in guide.splitlines() if line.startswith(f"| `{name}` |") and name not in STEPS]
+        steps = [base_name(step) for step in pipeline["steps"]]
+        assert [step for step in re.findall(r"\w+", row.split("|")[2]) if step in STEPS] == steps
