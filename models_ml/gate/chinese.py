@@ -41,6 +41,8 @@ class Reader:
         if self._is_unreal(anchors):
             return None
         who = self._who(start)
+        if self._owner.match(self.sentence, anchors[-1][1]):
+            who = "other"
         if who == "thing":
             return None
         negated = self._negated(anchors)
@@ -79,8 +81,8 @@ class Reader:
         ends = self.words.kinds["negation"]["ends"] if kind == "negation" else _BUT
         return bool(ends.search(between))
 
-    def _people(self, sentence: str) -> list[tuple[int, str]]:
-        """(place, who) of every mention that may be a subject."""
+    def _people(self, sentence: str) -> list[tuple[int, str, bool]]:
+        """(place, who, whether only to the next comma) of every mention that may be a subject."""
         people = self.words.people
         found: dict[int, tuple[int, str, str]] = {}
         for match in self._other.finditer(sentence):
@@ -89,7 +91,7 @@ class Reader:
             for match in people[name].finditer(sentence):
                 if not any(a <= match.start() < b for a, (b, _, _) in found.items()):
                     found[match.start()] = (match.end(), who, match[0])
-        subjects: list[tuple[int, str]] = []
+        subjects: list[tuple[int, str, bool]] = []
         known = ""
         for start in sorted(found):
             end, who, word = found[start]
@@ -101,26 +103,33 @@ class Reader:
                 if nearest is not None and found[nearest][1] == "other" and nearest - end <= 4:
                     known = known or word
                     continue  # 他的同事, 他旁边的女子: only whose
-            owner = re.match(r"的(?:声|嗓|语|眉|嘴|眼|脸|表|神|笑|唇|话|音|鼻|下)", after) or self._pivot.search(before)
+            pivot = self._pivot.search(before)
+            owner = re.match(r"的(?:声|嗓|语|眉|嘴|眼|脸|表|神|笑|唇|话|音|鼻|下)", after) or pivot
             if self._before_object.search(before) and not owner:
                 continue
+            if who == "person" and any(kind == "other" and 0 <= start - b <= 3 for b, kind, _ in found.values()):
+                continue  # 另一位女士: named already
             if who == "person":
-                who = self._person(word, known, subjects)
+                who = self._person(word, known)
             elif who == "target" and word in ("他", "她"):
-                who = self._pronoun(word, known, subjects, sentence)
+                who = self._pronoun(word, known, subjects)
                 if who == "target":
                     known = known or word
-            subjects.append((start, who))
+            if who == "target" and re.search(
+                f"{people['things'].pattern}[里中上](?:的|有|画着|印着)?.{{0,4}}$", before
+            ):
+                who = "thing"  # a poster of somebody
+            subjects.append((start, who, bool(pivot)))
         return subjects
 
-    def _person(self, word: str, known: str, subjects: list[tuple[int, str]]) -> str:
+    def _person(self, word: str, known: str) -> str:
         male, female = re.search(r"男|先生|小伙|大叔|老头", word), re.search(r"女|姑娘|小姐|阿姨|老太太|妇", word)
         if (known == "他" and female) or (known == "她" and male):
             return "other"
         return "target"
 
-    def _pronoun(self, word: str, known: str, subjects: list[tuple[int, str]], sentence: str) -> str:
-        if known and known != word and any(who == "other" for _, who in subjects):
+    def _pronoun(self, word: str, known: str, subjects: list[tuple[int, str, bool]]) -> str:
+        if known and known != word and any(who == "other" for _, who, _ in subjects):
             return "other"
         return "target"
 
@@ -136,6 +145,11 @@ class Reader:
         )
 
     @cached_property
+    def _owner(self) -> re.Pattern[str]:
+        """After a claim: 微笑的母亲."""
+        return re.compile(f"着?的(?:那[位个名])?(?:{self.words.people['others'].pattern})")
+
+    @cached_property
     def _other(self) -> re.Pattern[str]:
         people = self.words.people
         marks, persons = people["marks"].pattern, people["persons"].pattern
@@ -147,9 +161,11 @@ class Reader:
 
     def _who(self, place: int) -> str:
         who = "target"
-        for start, one in self._subjects:
+        for start, one, local in self._subjects:
             if start > place:
                 break
+            if local and _COMMA.search(self.sentence[start:place]):
+                continue
             who = one
             if one == "thing" and _COMMA.search(self.sentence[start:place]):
                 who = "target"  # a thing is no subject that the next clause takes over

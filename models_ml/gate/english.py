@@ -231,7 +231,8 @@ class Reader:
             if mention.start > start and not self._inside(mention, anchors):
                 continue
             who, gender = mention.who, mention.gender
-        own = re.findall(r"\b(his|her)\b", self.sentence[max(0, start - 12) : end])
+        last = max((one.end for one in self._mentions if one.end <= start and one.who == "other"), default=0)
+        own = re.findall(r"\b(his|her)\b", self.sentence[max(last, start - 12) : end])
         if (
             who == "other"
             and own
@@ -241,9 +242,8 @@ class Reader:
             and _PERSONAL[own[-1]] == self.gender
         ):
             who = "target"  # "the woman beside him smiles, his brows raised"
-        right = _clause(self.sentence[end:])
-        if who == "target" and (match := self._owner.match(right)):
-            del match
+        limit = end + len(_clause(self.sentence[end:]))
+        if who == "target" and self._owner.match(self.sentence, end, limit):
             who = "other"
         return who
 
@@ -263,6 +263,7 @@ class Reader:
         people = {name: pattern.pattern for name, pattern in self.words.people.items()}
         someone = "|".join(people[name] for name in ("male", "female", "any"))
         role = "|".join(people[name] for name in ("others", "others_male", "others_female"))
+        anybody = f"{someone}|{role}|{people['target']}"
         determiner = (
             r"(?:(?:the|an?|his|her|their|my|another|one|this|that|each|every|two|both|some|other|these|those)\s+)"
         )
@@ -272,14 +273,14 @@ class Reader:
         doing = rf"(?:\s+(?:who\s+is\s+|who\s+|is\s+)?(?:{posture}))*"
         object_ = r"(?:\s+(?:him|her|them|me|(?:the|his|her)\s+\w+))?"
         return re.compile(
-            rf"(?P<other>{determiner}?{adjective}{{0,2}}?{people['marks_before']}\s+{adjective}{{0,2}}?(?:{someone}|{role}|one|voice)(?:{doing}\s+{where}{object_})?"
-            rf"|{determiner}?{adjective}{{0,2}}?(?:{someone}|{role}){doing}\s+{where}{object_}"
-            rf"|{determiner}?{adjective}{{0,2}}?(?:{role}))"
-            rf"|(?P<target>{determiner}?{adjective}{{0,2}}?{people['target']})"
-            rf"|(?P<thing>{determiner}?{adjective}{{0,2}}?{people['things']})"
+            rf"(?P<other>(?:{determiner}{adjective}{{0,2}}?)?{people['marks_before']}\s+{adjective}{{0,2}}?(?:{anybody}|one|voice)(?:{doing}\s+{where}{object_})?"
+            rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{anybody}){doing}\s+{where}{object_}"
+            rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{role}))"
+            rf"|(?P<target>(?:{determiner}{adjective}{{0,2}}?)?{people['target']})"
+            rf"|(?P<thing>(?:{determiner}{adjective}{{0,2}}?)?{people['things']})"
             rf"|(?P<person>{determiner}{adjective}{{0,3}}?(?:{someone}))"
             rf"|(?P<pronoun>\b(?:he|she|they)\b)"
-            rf"|(?P<own>\b(?:his|her)\b(?=\s+(?:\w+\s+){{0,2}}?(?:voice|tone|speech|smile|frown|face|brows?|eyebrows?|eyes|lips?|mouth|expression|pitch|delivery|cheeks|jaw|nose|chin)\b))"
+            rf"|(?P<own>\bhers\b|\b(?:his|her)\b(?=\s+(?:\w+\s+){{0,2}}?(?:voice|tone|speech|smile|frown|face|brows?|eyebrows?|eyes|lips?|mouth|expression|pitch|delivery|cheeks|jaw|nose|chin)\b))"
         )
 
     @cached_property
@@ -290,9 +291,10 @@ class Reader:
     def _owner(self) -> re.Pattern[str]:
         people = {name: pattern.pattern for name, pattern in self.words.people.items()}
         role = "|".join(people[name] for name in ("others", "others_male", "others_female"))
+        before_noun = rf"(?<=ing)\s+(?:{role})\b"  # "her smiling mother"
         crossing = r"(?:of|from|on|crosses|cross(?:es|ing)?|across|spreads across|appears on|forms on|plays on)"
         return re.compile(
-            rf"\s*(?:(?:appears?|spreads?|forms?|plays|flickers|is|seen|visible)\s+)*{crossing}\s+(?:the\s+face\s+of\s+)?(?:the|his|her|their|an?|another)\s+(?:[\w-]+\s+){{0,2}}?(?:{role}|other\b|another\b)"
+            rf"{before_noun}|\s*(?:(?:appears?|spreads?|forms?|plays|flickers|is|seen|visible)\s+)*{crossing}\s+(?:the\s+face\s+of\s+)?(?:the|his|her|their|an?|another)\s+(?:[\w-]+\s+){{0,2}}?(?:{role}|other\b|another\b)"
         )
 
 

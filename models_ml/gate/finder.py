@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from models_ml.gate import chinese, english
-from models_ml.gate.lexicon import Lexicon, Pattern, load
+from models_ml.gate.lexicon import NO_CLAIM, Lexicon, Pattern, load
 from models_ml.gate.text import Quote, is_question, quotes, sentences
 
 MAX_TEXT = 20_000  # characters; what is longer is no clue, and only its beginning is read
@@ -71,6 +71,8 @@ def find(text: str, modality: str = "", lexicon: Lexicon | None = None) -> list[
             for match in _matches(body, lexicon.patterns[language], modality)
         ]
         for match in _longest(matches):
+            if match.pattern.claim == NO_CLAIM:
+                continue
             read = [reader.read(match.anchors) for reader in readers]
             if any(one is None for one in read):
                 continue
@@ -108,11 +110,19 @@ def _matches(body: str, patterns: tuple[Pattern, ...], modality: str) -> list[_M
 def _longest(matches: list[_Match]) -> list[_Match]:
     """Of matches whose words lie within another's the longer; of two with the same words the first of the lexicon."""
     kept: list[tuple[_Match, set[int]]] = []
-    for match in sorted(matches, key=lambda one: -len(one.signs)):
+    nothing = [span for match in matches if match.pattern.claim == NO_CLAIM for span in match.anchors]
+    for match in sorted(matches, key=lambda one: (-len(one.signs), one.start)):
+        if match.pattern.claim != NO_CLAIM and any(c <= a and b <= d for a, b in match.anchors for c, d in nothing):
+            continue
         signs = match.signs
-        if not any(signs <= other for _, other in kept):
+        if not any(signs <= other or _cuts(match, rival) for rival, other in kept):
             kept.append((match, signs))
     return sorted((match for match, _ in kept), key=lambda one: one.start)
+
+
+def _cuts(match: _Match, rival: _Match) -> bool:
+    """Whether a word of one ends within a word of the other: 冷笑 and 笑了 in 冷笑了."""
+    return any(a < c < b < d or c < a < d < b for a, b in match.anchors for c, d in rival.anchors)
 
 
 def _quotes(inside: list[Quote], body: str, start: int, readers: list[english.Reader | chinese.Reader]) -> list[Claim]:

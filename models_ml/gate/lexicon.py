@@ -22,6 +22,7 @@ LANGUAGES = ("en", "zh")
 FIELDS = tuple(
     f"{kind}{language}{more}" for language in LANGUAGES for kind, more in (("", ""), ("", "_not"), ("audio_", ""))
 )
+NO_CLAIM = "none"  # patterns under it claim nothing, and keep others from claiming the same words
 MAX_DEPTH = 4
 _ELEMENT = re.compile(r"~{1,3}|[^\s~]+")
 
@@ -123,7 +124,7 @@ def _read(path: Path) -> dict[str, Any]:
         raw.setdefault(key, {})
     for code, entry in raw["claims"].items():
         where = f"{path.name}: claims.{code}"
-        if code not in CODES or code == "quote":
+        if (code not in CODES and code != NO_CLAIM) or code == "quote":
             raise LexiconError(f"{where}: unknown code; there are {', '.join(CODES[:-1])}")
         if not isinstance(entry, dict) or not _texts(entry.get("source")):
             raise LexiconError(f"{where}: wanted a mapping with source: [names of sources]")
@@ -211,7 +212,7 @@ class _Compiler:
         if depth:
             return out
         left = "" if text.startswith(("'", "n't")) else r"(?<![\w'-])"
-        return rf"{left}{out}(?!\w)"
+        return rf"{left}{out}(?!\w|-\w)"
 
     def _element(self, element: str, depth: int) -> str:
         if element.startswith("{") and element.endswith("}"):
@@ -261,7 +262,7 @@ _NOT_PREDICATE = (
     r"at|on|over|with|by|of|into|onto|toward|towards|under|across|against|for|about|while|as|if|when|who|whom|which|"
     r"that|than|the|his|her|their|my|your|its|he|she|they|it|i|we|you|because|so|then|music|room|head|hands?|arms?|gaze|"
     r"eyes?|(?:eye)?brows?|lips?|mouth|nose|chin|jaw|cheeks?|pitch|volume|pace|tempo|rate|speed|voice|intonation|"
-    r"although|though|whereas|after|before|until"
+    r"although|though|whereas|after|before|until|hers|theirs|mine"
 )
 _NOT_SPOKEN = (
     r"while|as|if|when|who|whom|which|that|than|because|then|and|but|or|he|she|they|it|i|we|although|though|whereas|"
@@ -272,16 +273,17 @@ _OWN = r"(?:(?:his|her|their|the|its|both)\s+)?(?:\w+\s+)?"
 ENGLISH = (
     rf"(?:{GLUE}(?:(?:both|all) of (?:his|her|their|the)|{_OWN}(?:{_PARTS})(?:,\s*{_OWN}(?:{_PARTS}))*,?\s+(?:and|or|nor)"
     rf"|(?!(?:{_NOT_NP})\b)[\w']+)){{0,4}}?",
-    rf"(?:(?:,?\s+(?:and|or|nor)|,)\s+{_OWN}(?:{_PARTS})\b)*"
-    rf"(?:(?:\s*,\s*|{GLUE})(?!(?:{_NOT_PREDICATE})\b)[\w']+){{0,8}}?",
+    rf"(?:(?:,?\s+(?:and|or|nor)|,)\s+{_OWN}(?:{_PARTS})\b)*(?:,?\s+(?:that|which)\b)?"
+    rf"(?:,?\s+(?:but|and|yet|though|nor\s+(?:does|do|did|is|was))\s+it\b|(?:\s*,\s*|{GLUE})(?!(?:{_NOT_PREDICATE})\b)[\w']+){{0,8}}?",
     rf"(?:{GLUE}(?!(?:{_NOT_SPOKEN})\b)[\w']+"
-    rf"(?:,?\s+(?:and|but)(?=\s+(?:\w+ly|very|so|then)\b)|,(?=\s*(?:\w+ly|very|too|so)\b))?){{0,6}}?",
+    rf"(?:,?\s+(?:and|but)(?=\s+(?:\w+ly|very|so|then)\b)|,(?=\s*(?!(?:{_NOT_SPOKEN})\b)(?!\w+ing\b)\w))?){{0,6}}?",
 )
 _SIGN = r"[^\s,，。、；;：:!?！？…\x00眉眼嘴鼻唇颊额但却他她]"
+_PREDICATE = r"[^\s,，。、；;：:!?！？…\x00眉眼嘴鼻唇颊额但却他她手肩身腿脚]"
 _ZH_PART = r"(?:眉毛|眉头|双眉|眼睛|双眼|嘴角|嘴唇|双唇|脸颊|鼻子|下巴|上唇|嘴巴)"
 _ZH_ALSO = rf"(?:(?:和|与|及|以及|跟|、){_ZH_PART})*"
 CHINESE = (
     rf"{_ZH_ALSO}(?:{_SIGN}{{0,5}}?{_ZH_PART}(?:和|与|及|以及|跟|、))?{_SIGN}{{0,5}}?",
-    rf"{_ZH_ALSO}(?:{_SIGN}|、){{0,10}}?",
+    rf"{_ZH_ALSO}(?:{_PREDICATE}|[、但却]|[,，](?=但|却|而且|并且|还|又|也|甚至|且|略|有些|有点|带着|并|同时)){{0,12}}?",
     rf"{_SIGN}{{0,8}}?",
 )
