@@ -11,13 +11,13 @@ from django.db.models.functions import Now
 
 from annotator.clips import media, people
 from annotator.clips.models import Clip
-from models_ml.llm import Endpoint
 from models_ml.steps import StepResult
 
 from . import gating, plans
 from .models import Clue, DescriptionDraft, Job, PreLabeller
+from .outcomes import Model
 
-Written = tuple[Job, StepResult, Endpoint | None]
+Written = tuple[Job, StepResult, Model | None]
 
 
 def prelabellers_for(written: Sequence[Written]) -> dict[int, PreLabeller]:
