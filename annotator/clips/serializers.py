@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from . import media, queries
 from .access import roles_on
-from .models import LANGUAGES, LICENCES, PERSON_RULES, Clip, Corpus, Flag
+from .models import LANGUAGES, LICENCES, Clip, Corpus, Flag
 
 _TEXTS = inline_serializer("ClipTexts", {lang: serializers.CharField(allow_null=True) for lang, _name in LANGUAGES})
 _URLS = inline_serializer(
@@ -69,7 +69,7 @@ class SeenPersonSerializer(serializers.Serializer):
 class ClipPersonSerializer(serializers.Serializer):
     """Whom a clip is about: `target` is null where nobody is chosen, `by` the rule or "person"."""
 
-    rule = serializers.ChoiceField(PERSON_RULES)
+    rule = serializers.CharField(help_text="The corpus's person_rule.")
     people = SeenPersonSerializer(many=True)
     target = serializers.IntegerField(allow_null=True)
     by = serializers.CharField(allow_null=True)
