@@ -121,10 +121,13 @@ class Limits:
             raise _put_off(endpoint, verdict.decode(), ms / 1000, since / 1000)
 
     def _handed_over(self, name: str, token: str, seconds: float) -> float | None:
-        """Wait until somebody who leaves hands a place over; the seconds to wait before using it. None: nobody did."""
+        """Wait until somebody who leaves hands a place over, and take it up; the seconds to wait before using it. None:
+        nobody did, or it was too long ago."""
         with _redis_errors():
             found: Any = self.redis.blpop([f"{name}go:{token}"], timeout=max(0.01, seconds))
-        return int(found[1]) / 1000 if found else None
+        if not found or not self._renewed(name, [token], int(found[1])):
+            return None
+        return int(found[1]) / 1000
 
     def _leave(self, endpoint: Endpoint, name: str, token: str, outcome: str, seconds: float, pause: float) -> None:
         try:
@@ -149,10 +152,12 @@ class Limits:
         with self._changed:
             held = dict(self._held)
         for name in set(held.values()):
-            tokens = [token for token, at in held.items() if at == name]
-            with _redis_errors():
-                self._scripts["renew"](keys=[name + "held", name + "state"], args=[_ms(LEASE_S), *tokens])
+            self._renewed(name, [token for token, at in held.items() if at == name])
         return bool(held)
+
+    def _renewed(self, name: str, tokens: list[str], wait_ms: int = 0) -> int:
+        with _redis_errors():
+            return self._scripts["renew"](keys=[name + "held", name + "state"], args=[_ms(LEASE_S) + wait_ms, *tokens])
 
     def strike(self, work: str) -> int:
         """Count a passing failure of a piece of work, over all its attempts; the number so far."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 BREAKS_AFTER = 5  # passing failures in a row, over all workers
 COOL_MS, MAX_COOL_MS = 5_000, 60_000  # a broken server is left alone so long, at first and at most
 SAMPLES = 200  # calls whose times are kept
+HANDED_MS = 2_000  # within this a place that was handed over is taken up, or free again
 KEPT_MS = 7 * 86_400_000  # what is known of a server that nobody asks any more
 
 _HEAD = """
@@ -46,8 +47,8 @@ local function due(most)
   return wait
 end
 
-local function hold(who, wait)
-  redis.call('ZADD', held, now + wait + lease, who)
+local function hold(who, wait, kept)
+  redis.call('ZADD', held, now + wait + kept, who)
   redis.call('ZREM', line, who)
   redis.call('ZREM', seen, who)
 end
@@ -60,8 +61,7 @@ ENTER = (
     + """
 local left, believed = tonumber(ARGV[6]), tonumber(ARGV[7])
 local handed = redis.call('LPOP', go)
-if handed then
-  redis.call('DEL', go)
+if handed and redis.call('ZADD', held, 'XX', 'CH', now + handed + lease, token) > 0 then
   return {'go', tonumber(handed), 0}
 end
 local retry_at, pause_end = get('retry_at'), get('pause_end')
@@ -88,14 +88,18 @@ if concurrency > 0 then
 end
 local wait, longer = due(left)
 if not wait then return {'rate', longer, 0} end
-hold(token, wait)
+hold(token, wait, lease)
 if probing then put('probe', token, 'probe_end', now + wait + lease) end
 return {'go', wait, 0}
 """
 )
 
 # Free places go to those who waited longest, each of whom looks at a list of his own.
-_HAND_OVER = """
+_HAND_OVER = (
+    f"""
+local handed_ms = {HANDED_MS}
+"""
+    + """
 local function hand_over()
   if concurrency == 0 or get('retry_at') > 0 or get('pause_end') > now then return end
   tidy()
@@ -106,13 +110,14 @@ local function hand_over()
     if not first then return end
     local wait = due(patience)
     if not wait then return end
-    hold(first, wait)
+    hold(first, wait, handed_ms)  -- for a moment: who is alive takes it up
     redis.call('RPUSH', prefix .. first, wait)
     redis.call('PEXPIRE', prefix .. first, lease)
     free = free - 1
   end
 end
 """
+)
 
 # Leaves the line; a place that was handed over at this very moment goes to the next.
 GIVE_UP = (
@@ -147,7 +152,7 @@ elseif outcome == 'failed' then
   redis.call('HINCRBY', state, 'failed', 1)
   local failures = redis.call('HINCRBY', state, 'failures', 1)
   if probed then
-    local cool = math.min({MAX_COOL_MS}, get('cool') * 2)
+    local cool = math.min({MAX_COOL_MS}, math.max({COOL_MS}, get('cool') * 2))
     put('cool', cool, 'retry_at', now + cool)
   elseif failures >= {BREAKS_AFTER} and get('retry_at') == 0 then
     put('cool', {COOL_MS}, 'retry_at', now + {COOL_MS}, 'open_since', now)
@@ -160,15 +165,17 @@ return {{'ok', 0, 0}}
 """
 )
 
-# KEYS: held, state. ARGV: lease, tokens.
+# KEYS: held, state. ARGV: lease, tokens. Returns how many of them are still held.
 RENEW = """
+local kept = 0
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local probe = redis.call('HGET', KEYS[2], 'probe')
 for i = 2, #ARGV do
-  redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[i])
+  kept = kept + redis.call('ZADD', KEYS[1], 'XX', 'CH', now + ARGV[1], ARGV[i])
   if probe == ARGV[i] then redis.call('HSET', KEYS[2], 'probe_end', now + ARGV[1]) end
 end
+return kept
 """
 
 # KEYS: held, seen, state, ms.

@@ -5,68 +5,15 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 
 import pytest
 
 from models_ml.llm import Endpoint, ModelFailure, complete
 from models_ml.llm.wire import retry_seconds
+from tests.support.raw_server import GOOD, answer, keep_answering, read_request, server
 
 ASK = [{"role": "user", "content": "How does the person feel?"}]
-GOOD = json.dumps(
-    {"model": "m", "choices": [{"message": {"content": "Sad."}, "finish_reason": "stop"}], "usage": {}}
-).encode()
-
-
-def answer(body: bytes = GOOD, status: str = "200 OK", more: str = "") -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
-    return head.encode() + body
-
-
-@contextmanager
-def server(serve: Callable[[socket.socket, int], None]) -> Iterator[tuple[str, list[int]]]:
-    """Gives each connection with its number to `serve`, in a thread; yields (base URL, the connections so far)."""
-    came: list[int] = []
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            came.append(len(came) + 1)
-            threading.Thread(target=guarded, args=(connection, len(came)), daemon=True).start()
-
-    def guarded(connection: socket.socket, number: int) -> None:
-        with connection, suppress(OSError):
-            serve(connection, number)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", came
-
-
-def read_request(connection: socket.socket) -> bytes:
-    """One whole request; b"" when the client has gone."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(65536)
-        if not piece:
-            return b""
-        data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = int(
-        next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")).split(b":")[1]
-    )
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def keep_answering(connection: socket.socket, number: int) -> None:
-    while read_request(connection):
-        connection.sendall(answer())
 
 
 def drip(text: bytes, pause: float = 0.05) -> Callable[[socket.socket, int], None]:
@@ -320,13 +267,13 @@ def test_an_http_proxy_of_the_environment_is_used_but_for_what_no_proxy_names(mo
 def test_a_name_that_leads_to_a_clouds_metadata_gets_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     from models_ml.llm import transport
 
-    with server(keep_answering) as (url, came):
+    with server(keep_answering) as (url, _):
         monkeypatch.setattr(transport, "is_metadata_address", lambda host: host == "127.0.0.1")
         transport._forget()
         found, _seconds = failure(url)
         monkeypatch.undo()
         transport._forget()
-        assert (found.code, "never a model server" in found.detail, came) == ("refused_connection", True, [1])
+        assert (found.code, "never a model server" in found.detail) == ("refused_connection", True)
 
 
 @pytest.mark.parametrize(
