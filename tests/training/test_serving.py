@@ -64,3 +64,25 @@ def test_a_run_that_is_not_there_is_said_at_the_start(
     monkeypatch.setenv("AFFECTGPT_RUN", str(tmp_path))
     assert main(["--factory", "training.serving:describer", "--port", "0"]) == 2
     assert str(tmp_path) in capsys.readouterr().err
+
+
+@pytest.mark.django_db
+def test_in_a_workbench_it_is_a_prelabeller_like_any_other(served: Endpoint, settings: Any, tmp_path: Path) -> None:
+    from annotator.prelabels import services
+    from annotator.prelabels.models import Clue, PreLabeller
+    from tests.annotator.prelabels.material import add_voice
+    from tests.support import factories as make
+
+    settings.MEDIA_ROOT = tmp_path / "media"
+    corpus = make.create_corpus("lab", language="en")
+    add_voice(make.create_clip(corpus, "one"), tmp_path)
+    row = PreLabeller.objects.create(
+        name="affectgpt", kind="checkpoint", modality="audio", model="affectgpt", base_url=served.base_url,
+        trust="inside", parameters={"video": "video_url"},
+    )  # fmt: skip
+    run = services.create_run(None, corpus, prelabellers=["affectgpt"])
+    assert [services.run_job(job.pk) for job in run.jobs.all()] == ["done"]
+    clue = Clue.objects.get()
+    assert clue.prelabeller == row
+    assert clue.text
+    assert clue.job.provenance["model"] == "affectgpt"

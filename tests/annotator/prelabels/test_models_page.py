@@ -95,5 +95,6 @@ def test_it_is_linked_from_the_runs_page_for_who_may_start_runs(corpus):
 
 def test_it_speaks_chinese(corpus):
     html = page(make.create_member(corpus, "manager"), **{"accept-language": "zh-hans"})
-    assert "我们没有运行过" in html
+    assert "以服务方式运行的适配器，在其自己的环境中" in html
+    assert "模型由管理员登记。" in html
     assert "EMER-Coarse 所用的音频模型" in html
