@@ -70,7 +70,7 @@ class World:
         celery = [sys.executable, "-m", "celery", "-A", "annotator"]
         self._start(
             "worker",
-            [*celery, "worker", "--concurrency", str(concurrency), "--queues", "media,cpu,llm,celery",
+            [*celery, "worker", "--concurrency", str(concurrency), "--queues", "celery,uploads,media,cpu,llm",
              "--loglevel", "WARNING", "--without-gossip", "--without-mingle"],
         )  # fmt: skip
         schedule = str(self.folder / "run" / "beat-schedule")

@@ -293,7 +293,7 @@ def _send(ids: list[int]) -> None:
     def deliver() -> None:
         for pk in ids:
             try:
-                ingest_upload.apply_async((pk,), queue="media", retry=False)
+                ingest_upload.apply_async((pk,), queue="uploads", retry=False)
             except (ingest_upload.OperationalError, OSError) as error:
                 UploadedFile.objects.filter(pk__in=ids).update(dispatched_at=None)
                 logger.warning("the broker does not answer; the sweeper sends the files later", error=str(error))

@@ -67,7 +67,8 @@ class Child:
     """A program that should be running.
 
     command: the argument list, or a function that makes it just before each start (and may prepare things).
-    stop_signal: what ends it in order; death_signal: what the kernel sends it when we die.
+    stop_signal: what ends it in order; death_signal: what the kernel sends it when we die; wanted: whether it should be
+    running now (always, where it is not given).
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Child:
         death_signal: int = signal.SIGTERM,
         environment: Mapping[str, str] | None = None,
         inherit: Callable[[], int] | None = None,
+        wanted: Callable[[], bool] | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -90,6 +92,8 @@ class Child:
         self._death_signal = death_signal
         self._environment = environment
         self._inherit = inherit
+        self._wanted = wanted
+        self._told_to_stop = False
         self._started = 0.0
         self._due = 0.0
 
@@ -118,15 +122,25 @@ class Child:
             if descriptor is not None:
                 os.close(descriptor)
         self._started = time.monotonic()
+        self._told_to_stop = False
 
     def keep(self) -> str | None:
-        """Start it when it is not running and its pause is over; return a line when it had ended."""
+        """Start it when it is wanted, not running, and its pause is over; end it when it is no longer wanted; return a
+        line when it had ended by itself."""
         now = time.monotonic()
+        wanted = self._wanted is None or self._wanted()
         if self.process is None:
-            if now >= self._due:
+            if wanted and now >= self._due:
                 self.start()
             return None
         code = self.process.poll()
+        if code is None and not wanted and not self._told_to_stop:
+            self.ask_to_stop()
+            self._told_to_stop = True
+        if code is not None and self._told_to_stop:
+            self.end_group(signal.SIGKILL)
+            self.process, self._told_to_stop = None, False
+            return None
         if code is None:
             if now - self._started > STEADY_SECONDS:
                 self.quick_ends = 0

@@ -24,7 +24,8 @@ from .paths import REPOSITORY, State, state
 
 READY_SECONDS = 60.0
 TICK = 0.2
-QUEUES = "media,cpu,llm,celery"
+WORKERS = ("worker", "signals", "models", "gpu")
+GPU_SECONDS = 600.0  # without gpu jobs, after which the worker that holds models in memory ends
 
 
 def say(line: str) -> None:
@@ -36,6 +37,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback only)")
     parser.add_argument("--workers", type=int, default=2, help="jobs at a time (default: 2)")
+    parser.add_argument("--model-workers", type=int, default=1, help="processes that call model servers (default: 1)")
     parser.add_argument("--web-workers", type=int, default=2, help="web processes (default: 2)")
     return parser.parse_args(arguments)
 
@@ -51,21 +53,37 @@ def children(where: State, chosen: argparse.Namespace) -> dict[str, Child]:
         *("--workers", str(chosen.web_workers), "--blocking-threads", "4", "--respawn-failed-workers"),
         *("--workers-kill-timeout", "2", "--no-ws", "annotator.wsgi:application"),
     ]
-    worker = [
-        *celery,
-        *("worker", "--concurrency", str(chosen.workers), "--queues", QUEUES, "--loglevel", "INFO"),
-        *("--without-gossip", "--without-mingle", "--hostname", f"workbench-{os.getpid()}@%h"),
-    ]
+
+    def worker(name: str, queues: str, processes: int) -> list[str]:
+        return [
+            *celery,
+            *("worker", "--queues", queues, "--concurrency", str(processes), "--prefetch-multiplier", "1"),
+            *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
+            *("--hostname", f"{name}-{os.getpid()}@%h"),
+        ]
+
     # What hears no signal while it looks for a lost broker or database, or may lose one, is killed with us.
     killed = partial(Child, environment=environment, death_signal=signal.SIGKILL)
     beat = [*celery, "beat", "--schedule", str(where.run / "beat-schedule"), "--pidfile", "", "--loglevel", "INFO"]
     trainer = [sys.executable, "manage.py", "trainer"]
     return {
         "web": Child("web", web, where.logs / "web.log", environment=environment),
-        "worker": killed("worker", worker, where.logs / "worker.log"),
+        # Whoever uploads a clip must not wait behind a run, nor measurements behind calls to a model's server.
+        "worker": killed("worker", worker("workbench", "celery,uploads", chosen.workers), where.logs / "worker.log"),
+        "signals": killed("signals", worker("signals", "media,cpu", chosen.workers), where.logs / "signals.log"),
+        "models": killed("models", worker("models", "llm", chosen.model_workers), where.logs / "models.log"),
+        "gpu": killed("gpu", worker("gpu", "gpu", 1), where.logs / "gpu.log", wanted=partial(gpu_is_wanted, where)),
         "beat": killed("beat", beat, where.logs / "beat.log"),
         "trainer": killed("trainer", trainer, where.logs / "trainer.log"),
     }
+
+
+def gpu_is_wanted(where: State) -> bool:
+    """Whether jobs for a model in a worker's own memory were seen lately (`annotator.prelabels.demand`)."""
+    try:
+        return time.time() - (where.run / "gpu-wanted").stat().st_mtime < GPU_SECONDS
+    except OSError:
+        return False
 
 
 def manage(where: State, stopping: Callable[[], bool], *arguments: str) -> None:
@@ -138,12 +156,14 @@ def stop(running: dict[str, Child]) -> None:
     deadline = time.monotonic() + 5.0
     for child in reversed(running.values()):  # the web server last
         child.ask_to_stop()
-    worker = running.get("worker")
-    if worker and worker.process is not None:
-        try:  # let short jobs finish; long ones go back to the queue
-            worker.process.wait(timeout=2.0)
-        except subprocess.TimeoutExpired:
-            worker.process.send_signal(signal.SIGQUIT)
+    short = time.monotonic() + 2.0
+    for name in WORKERS:  # let short jobs finish; long ones go back to the queue
+        worker = running.get(name)
+        if worker and worker.process is not None:
+            try:
+                worker.process.wait(timeout=max(0.0, short - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.send_signal(signal.SIGQUIT)
     for child in running.values():
         child.wait(deadline - time.monotonic())
 

@@ -66,10 +66,11 @@ def take_suspect(run_ids: Sequence[int], queue: str) -> Job | None:
 
 def take_one(job_id: int) -> Job | None:
     """The job, if it is ready and nobody works on it; a job whose worker was lost is taken over."""
-    recover(job_id=job_id)
     picked = f"""SELECT id FROM prelabels_job job WHERE id = %(id)s AND state = 'queued' AND {IS_READY}
           FOR NO KEY UPDATE SKIP LOCKED"""  # noqa: S608
     found = _take(picked, {"id": job_id})
+    if not found and recover(job_id=job_id):
+        found = _take(picked, {"id": job_id})
     return found[0] if found else None
 
 
@@ -80,7 +81,8 @@ def _take(picked: str, values: dict[str, Any]) -> list[Job]:
         FROM picked WHERE job.id = picked.id AND job.state = 'queued' RETURNING {_RETURNING}"""  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(query, values | {"lease": lease()})
-        return loaded([Job.from_db("default", _COLUMNS, row) for row in cursor.fetchall()])
+        rows = cursor.fetchall()
+    return loaded([Job.from_db("default", _COLUMNS, row) for row in rows])
 
 
 def loaded(jobs: Sequence[Job]) -> list[Job]:

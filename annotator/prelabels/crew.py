@@ -23,7 +23,7 @@ from django.db import connection
 from annotator.celery import stopping
 from models_ml.llm import NotConfigured
 
-from . import claims, dispatch, plans, work
+from . import claims, demand, dispatch, plans, work
 from .database import patiently
 from .leases import keeper
 from .models import Job
@@ -114,6 +114,7 @@ class Crew:
         if now - self._looked < (LOOK_SECONDS / 10 if short else LOOK_SECONDS):
             return 0
         self._looked = now
+        demand.note_gpu([self.queue])
         taken: list[Job] = []
         runs = runs_in_turn(self.queue, self.run_id)
         for run in runs:

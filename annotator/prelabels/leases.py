@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from .models import Job
 
-_RENEW = """UPDATE prelabels_job job SET lease_end = statement_timestamp() + %s
+_RENEW = """UPDATE prelabels_job job SET lease_end = statement_timestamp() + make_interval(secs => %s)
     FROM unnest(%s::bigint[], %s::int[]) AS held(id, attempts)
     WHERE job.id = held.id AND job.attempts = held.attempts AND job.state = 'running' RETURNING job.id"""
 logger = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Keeper:
                 held = dict(self._held)
             try:
                 with connection.cursor() as cursor:
-                    cursor.execute(_RENEW, [lease(), list(held), list(held.values())])
+                    cursor.execute(_RENEW, [settings.PRELABEL_LEASE_SECONDS, list(held), list(held.values())])
                     gone = held.keys() - {row[0] for row in cursor.fetchall()}
             except (OperationalError, InterfaceError) as error:
                 logger.warning("leases not renewed", jobs=len(held), error=str(error).strip())

@@ -1,11 +1,16 @@
 """How the work on a job ended, before anything of it is written."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 from models_ml.llm import Endpoint
 from models_ml.llm.traffic import Spent
 from models_ml.steps import StepResult
+
+if TYPE_CHECKING:
+    from models_ml.mllm.local import LocalModel
+
+Model = Union[Endpoint, "LocalModel"]  # what a step asks
 
 
 @dataclass
@@ -16,7 +21,7 @@ class Outcome:
     reason: str = ""
     code: str = ""
     result: StepResult | None = None
-    endpoint: Endpoint | None = None
+    endpoint: Model | None = None
     spent: Spent = field(default_factory=Spent)
     seconds: float = 1.0
     exchange: dict[str, Any] | None = None

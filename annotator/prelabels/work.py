@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError
 
 from annotator.core.errors import Gone, WorkbenchError
 from models_ml.face import AuTrackError
-from models_ml.llm import Endpoint, ModelFailure, NotConfigured, excerpt
+from models_ml.llm import ModelFailure, NotConfigured, excerpt
 from models_ml.llm.traffic import Deferred, Spent, using
 from models_ml.media import MediaError
 from models_ml.steps import StepResult, run_step
@@ -28,7 +28,7 @@ from . import claims, dispatch, endings, evidence, plans, traffic
 from .database import patiently
 from .leases import held
 from .models import Job, Run
-from .outcomes import Outcome
+from .outcomes import Model, Outcome
 from .runs import close_ended
 
 MAX_LOSSES = 10  # a clip that takes every worker down with it must not go round for ever
@@ -41,7 +41,7 @@ class Work:
 
     job: Job
     facts: evidence.Facts
-    endpoint: Endpoint | None = None
+    endpoint: Model | None = None
     ended: Outcome | None = None  # there is nothing to do: why
 
 
@@ -79,7 +79,7 @@ def begin_runs(jobs: Sequence[Job]) -> None:
 def prepare(jobs: Sequence[Job]) -> list[Work]:
     """What each claimed job works on, in a fixed number of queries; those that have nothing to do have ended."""
     facts = patiently(lambda: evidence.gather_many(jobs))
-    endpoints: dict[str, Endpoint | None | Outcome] = {}
+    endpoints: dict[str, Model | None | Outcome] = {}
     works = []
     for job in jobs:
         work = Work(job, facts[job.pk])
@@ -110,14 +110,14 @@ def _nothing_to_do(job: Job, facts: evidence.Facts) -> Outcome | None:
     return None
 
 
-def _endpoint(step: str) -> Endpoint | None | Outcome:
+def _endpoint(step: str) -> Model | None | Outcome:
     try:
         return patiently(lambda: plans.endpoint_for(step))
     except NotConfigured as error:
         return Outcome("failed", str(error), "not-configured")
 
 
-def _refused(job: Job, endpoint: Endpoint | None) -> Outcome | None:
+def _refused(job: Job, endpoint: Model | None) -> Outcome | None:
     restricted = job.clip.effective_licence == "restricted"
     if endpoint and (reason := plans.refusal(endpoint, job.step, restricted=restricted)):
         return Outcome("failed", reason, "outside", endpoint=endpoint)
@@ -179,7 +179,7 @@ def options_of(job: Job) -> dict[str, Any]:
     return {}
 
 
-def of_result(result: StepResult, endpoint: Endpoint | None) -> Outcome:
+def of_result(result: StepResult, endpoint: Model | None) -> Outcome:
     """A step's own word, as an outcome."""
     source = result.provenance
     spent = Spent(

@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Worker:
-    """A Celery worker of the queue `media` on the test database; a session of its own, so that all of it can be
+    """A Celery worker of the queue `uploads` on the test database; a session of its own, so that all of it can be
     killed at once."""
 
     def __init__(self, media: Path) -> None:
@@ -35,7 +35,7 @@ class Worker:
             "from django.conf import settings; import sys;"
             f"settings.MEDIA_ROOT = {str(media)!r};"
             "from annotator.celery import app;"
-            "app.worker_main(['worker', '-Q', 'media', '-c', '1', '--loglevel', 'WARNING', '-n', sys.argv[1]])"
+            "app.worker_main(['worker', '-Q', 'uploads', '-c', '1', '--loglevel', 'WARNING', '-n', sys.argv[1]])"
         )
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, f"test-{time.monotonic_ns()}@%h"],

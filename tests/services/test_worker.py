@@ -111,7 +111,7 @@ def test_a_real_model_server_writes_the_description(bench: Workbench, tiny: tupl
     with psycopg.connect(bench.state.database_url()) as database:
         database.execute(
             "INSERT INTO prelabels_prelabeller (name, kind, modality, language, model, base_url, api_key_env, trust,"
-            " parameters, created_at) VALUES ('tiny', 'server', 'text', 'en', %s, %s, '', 'inside', '{}', now())",
+            " gpus, parameters, created_at) VALUES ('tiny', 'server', 'text', 'en', %s, %s, '', 'inside', 0, '{}', now())",
             (model, url),
         )
     run = wait(bench, start(bench, prelabellers=["tiny"]), 120)
@@ -163,7 +163,7 @@ def test_the_worker_ends_in_order_and_the_next_one_goes_on(bench: Workbench, tmp
     assert eventually(lambda: bench.call("GET", f"/runs/{run}/")[1]["jobs"]["done"] >= 2, 30)
     (main,) = [
         pid for pid, (parent, line) in bench.processes().items()
-        if " worker " in line and " worker " not in bench.processes().get(parent, (0, ""))[1]
+        if "--hostname models-" in line and "--hostname models-" not in bench.processes().get(parent, (0, ""))[1]
     ]  # fmt: skip
     os.kill(main, signal.SIGTERM)
     ended = wait(bench, run, 60)
