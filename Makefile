@@ -22,7 +22,8 @@ bench: set-up ## measure, into benchmarks/results.json
 	@exec $(VENV)/python -m benchmarks
 
 shown: set-up ## the long demonstrations: ablations, learning, consumers' own loaders
-	@exec $(VENV)/python -m benchmarks.shown
+	@$(VENV)/python -m benchmarks.shown
+	@exec $(VENV)/python -m benchmarks.shown_prelabel
 
 lint: set-up ## ruff, mypy, import-linter
 	@exec scripts/test lint
