@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from annotator.clips import hooks
 from annotator.clips.models import Clip
-from annotator.prelabels import services, waiting
+from annotator.prelabels import budgets, services, waiting
 from annotator.prelabels.models import Clue, PreLabeller, Run
 from tests.support.factories import create_clip, create_corpus
 
@@ -76,7 +76,45 @@ def test_a_dry_run_estimates_and_writes_nothing(no_models: None, tmp_path: Path)
     assert code == 0
     assert (found["clips"], found["jobs"]["estimated"], found["calls"]) == (2, 12, 8)
     assert {item["step"] for item in found["obstacles"]} == {"visual_clue", "audio_clue", "disambiguate", "merge"}
+    assert len(found["steps"]) == 6
+    assert found["unknown"] == [row["step"] for row in found["steps"]], "nothing of it was ever done here"
+    assert found["totals"] == {"tokens": 0, "money": 0, "gpu_seconds": 0, "seconds": 0}
     assert not Run.objects.exists()
+
+
+def test_a_filter_and_a_budget_are_given_as_words(whole_clip: Callable[..., Clip]) -> None:
+    corpus = create_corpus("study")
+    for name in ("甲", "乙", "丙"):
+        create_clip(corpus, name, speaker="李雷" if name == "甲" else "韩梅梅")
+    words = ("--filter", "speaker=韩梅梅", "sample=1", "--budget", "tokens=1e6,gpu-seconds=5", "--repeat", "2")
+    code, found, _err = call("prelabel", "study", *words, "--wait")
+    assert (code, found["clips"], found["state"]) == (0, 1, "done")
+    assert found["spent"] == {"tokens": 0, "money": 0, "gpu_seconds": 0}
+    run = Run.objects.get(pk=found["run"])
+    assert run.selection == {"speaker": ["韩梅梅"], "sample": 1}
+    assert (run.budget, run.repeat) == ({"tokens": 1_000_000, "gpu_seconds": 5.0}, 2)
+
+
+def test_a_paused_run_ends_the_wait_says_why_and_is_resumed(
+    whole_clip: Callable[..., Clip], scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "FRESH_SECONDS", 0.0)
+    corpus = create_corpus("study")
+    for n in range(3):
+        whole_clip(corpus, f"片段{n}", zh=f"第{n}句话")
+    code, found, err = call("prelabel", "study", "--pipeline", "emer", "--budget", "tokens=1", "--wait")
+    assert (code, found["state"]) == (1, "paused")
+    assert found["failed"][-1]["code"] == "paused"
+    assert "of 1 tokens" in found["failed"][-1]["reason"]
+    assert "paused" in err
+    run = str(found["run"])
+    with pytest.raises(CommandError, match="budget is spent") as caught:
+        call("prelabel", "study", "--resume", run)
+    assert caught.value.returncode == 2
+    code, found, err = call("prelabel", "study", "--resume", run, "--budget", "tokens=1000000", "--wait")
+    assert (code, found["state"], found["failed"]) == (0, "done", [])
+    assert "jobs (100.0 %)" in err, "the same figures as on the page"
+    assert found["calls"] == found["jobs"]["done"] - 6, "voice and face ask no model; no call was made twice"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +124,12 @@ def test_a_dry_run_estimates_and_writes_nothing(no_models: None, tmp_path: Path)
         ("study", "--pipeline", "nonsense"),
         ("study", "--prelabeller", "nobody"),
         ("study", "--clips", "/no/such/file"),
+        ("study", "--filter", "colour=red"),
+        ("study", "--filter", "speaker"),
+        ("study", "--budget", "yen=5"),
+        ("study", "--repeat", "-1"),
+        ("study", "--resume", "99999"),
+        ("study", "--resume", "1", "--pipeline", "emer"),
     ],
 )
 def test_a_wrong_call_exits_2(arguments: tuple[str, ...]) -> None:

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from annotator.clips import hooks
 from annotator.clips.models import Corpus
-from annotator.prelabels import services, waiting
+from annotator.prelabels import progress, services, tallies, waiting
 from annotator.prelabels.models import Run
 from tests.support.factories import create_clip, create_clue, create_corpus, create_member, create_user
 
@@ -187,3 +189,145 @@ def test_the_clips_page_lists_clues_with_their_source(rf: Any, corpus: Corpus) -
     assert "Qwen-X" in shown
     request.user = create_member(corpus, "annotator")
     assert panel(request, clip) == ""
+
+
+def test_a_run_is_paused_limited_and_resumed_with_one_click_each(client: Client, corpus: Corpus) -> None:
+    run = services.create_run(None, corpus)
+    as_role(client, corpus, "manager")
+    page = client.get(f"/runs/{run.pk}/").content.decode()
+    assert f'action="/runs/{run.pk}/pause/"' in page
+    assert "/resume/" not in page
+    assert client.post(f"/runs/{run.pk}/pause/").status_code == 302
+    page = client.get(f"/runs/{run.pk}/").content.decode()
+    assert "Paused by person" in page
+    assert f'action="/runs/{run.pk}/resume/"' in page
+    assert "/pause/" not in page
+    run.jobs.filter(position=0).update(prompt_tokens=30, completion_tokens=1)
+    wrong = client.post(f"/runs/{run.pk}/resume/", {"tokens": "50", "money": "", "gpu_seconds": ""})
+    assert wrong.status_code == 422
+    assert (
+        "62 of 50 Tokens" in wrong.content.decode() or "The budget is spent: 62 of 50 tokens" in wrong.content.decode()
+    )
+    assert 'value="50"' in wrong.content.decode()
+    assert client.post(f"/runs/{run.pk}/resume/", {"tokens": "-1"}).status_code == 422
+    assert client.post(f"/runs/{run.pk}/resume/", {"tokens": "1000"}).status_code == 302
+    run.refresh_from_db()
+    assert (run.state, run.budget) == ("running", {"tokens": 1000})
+    page = client.get(f"/runs/{run.pk}/").content.decode()
+    assert "62 / 1000 (6.2 %)" in page
+    assert client.post(f"/runs/{run.pk}/pause/").status_code == 302
+    assert client.post(f"/runs/{run.pk}/resume/").status_code == 302
+    run.refresh_from_db()
+    assert run.budget == {"tokens": 1000}, "nothing sent: as it was"
+
+
+def test_rest_pauses_resumes_and_tells_the_progress(client: Client, corpus: Corpus) -> None:
+    as_role(client, corpus, "manager")
+    body = {"filter": {"without": "merge", "sample": 1}, "budget": {"money": 2.5}, "repeat": 3}
+    answer = client.post("/api/v1/corpora/study/runs/", body, content_type="application/json")
+    assert answer.status_code == 201
+    run = answer.json()
+    assert (run["clips"], run["filter"], run["budget"], run["repeat"]) == (1, body["filter"], {"money": 2.5}, 3)
+    address = f"/api/v1/runs/{run['id']}/"
+    assert client.post(f"{address}pause/").json()["state"] == "paused"
+    assert client.post(f"{address}pause/").status_code == 409
+    detail = client.get(address).json()
+    assert detail["reason"].startswith("paused by")
+    assert detail["progress"]["jobs"] == 3
+    assert detail["progress"]["spent"] == {"tokens": 0, "money": 0.0, "gpu_seconds": 0.0}
+    resumed = client.post(f"{address}resume/", {"budget": {"tokens": 9}}, content_type="application/json")
+    assert (resumed.json()["state"], resumed.json()["budget"]) == ("running", {"tokens": 9})
+    for wrong in ({"budget": {"tokens": 0}}, {"budget": 5}):
+        client.post(f"{address}pause/")
+        assert client.post(f"{address}resume/", wrong, content_type="application/json").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body", [{"filter": {"colour": "red"}}, {"filter": []}, {"budget": {"tokens": -1}}, {"repeat": -1}]
+)
+def test_rest_names_a_wrong_filter_or_budget(body: Any, client: Client, corpus: Corpus) -> None:
+    as_role(client, corpus, "manager")
+    for path in ("runs/", "runs/estimate/"):
+        if "repeat" in body and "estimate" in path:
+            continue
+        answer = client.post(f"/api/v1/corpora/study/{path}", body, content_type="application/json")
+        assert answer.status_code == 422, path
+        assert answer["Content-Type"] == "application/problem+json"
+    assert not Run.objects.exists()
+
+
+def test_the_page_and_rest_estimate_without_starting(client: Client, corpus: Corpus) -> None:
+    as_role(client, corpus, "manager")
+    answer = client.post("/corpora/study/runs/", {"pipeline": "emer", "tokens": "7", "estimate": "1"})
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert "What this run would take" in page
+    assert "not configured" in page
+    assert 'value="7"' in page, "what was typed is kept"
+    found = client.post("/api/v1/corpora/study/runs/estimate/", {"pipeline": "emer"}, content_type="application/json")
+    assert (found.json()["clips"], found.json()["jobs"], len(found.json()["steps"])) == (2, 12, 6)
+    assert not Run.objects.exists()
+
+
+def test_the_form_takes_filter_and_budget(client: Client, corpus: Corpus) -> None:
+    as_role(client, corpus, "manager")
+    body = {"pipeline": "measured", "without": "merge", "sample": "1", "seed": "4", "gpu_seconds": "9.5", "repeat": "1"}
+    assert client.post("/corpora/study/runs/", body).status_code == 302
+    run = Run.objects.get()
+    assert run.selection == {"without": "merge", "sample": 1, "seed": 4}
+    assert (run.budget, run.repeat, run.clips) == ({"gpu_seconds": 9.5}, 1, 1)
+    page = client.get(f"/runs/{run.pk}/").content.decode()
+    assert "Random sample of: 1" in page
+    wrong = client.post("/corpora/study/runs/", {"pipeline": "measured", "seed": "4"})
+    assert wrong.status_code == 422
+    assert "wants a sample" in wrong.content.decode()
+    assert client.post("/corpora/study/runs/", {"pipeline": ""}).status_code == 422
+
+
+def test_a_failed_call_shows_request_and_response(client: Client, corpus: Corpus) -> None:
+    run = services.create_run(None, corpus)
+    exchange = {"request": {"model": "m", "messages": ["<b>问"]}, "response": "nonsense " * 1000, "status": 500}
+    job = run.jobs.first()
+    type(job).objects.filter(pk=job.pk).update(
+        state="failed", reason="HTTP 500", error_code="http-500", exchange=exchange, finished_at=job.run.created_at
+    )
+    page = as_role(client, corpus, "viewer").get(f"/runs/{run.pk}/").content.decode()
+    assert "Request and response" in page
+    assert "&lt;b&gt;问" in page
+    assert " …</pre>" in page, "long texts are cut"
+    assert len(page) < 40_000
+    rows = client.get(f"/api/v1/runs/{run.pk}/jobs/?state=failed").json()["results"]
+    assert rows[0]["exchange"] == exchange
+
+
+def test_failures_are_grouped_by_code_with_a_reason_each(client: Client, corpus: Corpus) -> None:
+    for n in range(5):
+        create_clip(corpus, f"more{n}")
+    run = services.create_run(None, corpus, "measured")
+    steps = {"measured_prosody": ("timeout", "too slow"), "au_expression": ("", "the clip has no track")}
+    for step, (code, reason) in steps.items():
+        state = "failed" if code else "skipped"
+        run.jobs.filter(step=step).update(state=state, error_code=code, reason=reason, finished_at=run.created_at)
+    found = progress.reasons(run, tallies.totals(run)["codes"])
+    assert [(row["step"], row["error_code"], row["n"], row["reason"]) for row in found] == [
+        ("measured_prosody", "timeout", 7, "too slow"),
+        ("au_expression", "", 7, "the clip has no track"),
+    ]
+
+
+def test_the_page_costs_the_same_queries_however_many_jobs_and_failures_there_are(
+    client: Client, corpus: Corpus
+) -> None:
+    as_role(client, corpus, "manager")
+    costs = []
+    for clips in (1, 60):
+        for n in range(clips):
+            create_clip(corpus, f"x{clips}-{n}")
+        run = services.create_run(None, corpus)
+        half = run.jobs.filter(position__lt=2)
+        half.update(state="failed", reason="why", error_code="x", finished_at=run.created_at, exchange={"status": 1})
+        client.get(f"/runs/{run.pk}/progress/")
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(f"/runs/{run.pk}/progress/").status_code == 200
+        costs.append(len(queries))
+    assert costs[0] == costs[1] <= 12
