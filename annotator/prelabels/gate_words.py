@@ -15,6 +15,7 @@ from models_ml import gate
 from models_ml.gate.render import MEASURES, NAMES, UNITS, VERDICTS
 
 ORDER = ("contradicted", "supported", "not_measurable")
+QUOTED = 40  # characters of a quotation on a chip
 SIGNS = {"contradicted": "✗", "supported": "✓", "not_measurable": "?"}
 
 
@@ -50,8 +51,10 @@ def script() -> dict[str, Any]:
 
 
 def claim_name(verdict: Mapping[str, Any]) -> str:
-    """What is claimed: "smile", "no: smile", "smile (another person)"."""
+    """What is claimed: "smile", "no: smile", "smile (another person)", "quoted words “we won”"."""
     name = claims().get(verdict["claim"], verdict["claim"])
+    if verdict["claim"] == "quote":
+        name += f" “{verdict['text'][:QUOTED]}{'…' if len(verdict['text']) > QUOTED else ''}”"
     if verdict.get("negated"):
         name = _("no: %s") % name
     more = [_("hedged")] if verdict.get("hedged") else []

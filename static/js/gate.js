@@ -15,6 +15,10 @@ function number(verdict, text) {
 
 function claimName(verdict, text) {
   let name = text.claims[verdict.claim] || verdict.claim;
+  if (verdict.claim === "quote") {
+    const letters = Array.from(verdict.text);
+    name += ` “${letters.slice(0, 40).join("")}${letters.length > 40 ? "…" : ""}”`;
+  }
   if (verdict.negated) name = text.negated.replace("%s", name);
   const more = [verdict.hedged && text.hedged, verdict.who === "other" && text.other].filter(Boolean);
   return more.length ? `${name} (${more.join(", ")})` : name;

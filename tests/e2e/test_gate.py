@@ -31,7 +31,7 @@ def passwords(workbench: Workbench, clips: Path) -> dict[str, str]:
     for name, modality, text in (
         ("face", "visual", SAID),
         ("tone", "audio", "The voice is loud and trembling."),
-        ("words", "text", 'The words "we won" show joy; "I am lost" does not occur.'),
+        ("words", "text", 'The words "we won" show joy; "I am lost" shows fear.'),
     ):
         table = clips.parent / f"{name}.csv"
         table.write_text(
@@ -73,7 +73,8 @@ def test_the_annotator_sees_what_the_signals_say_before_deciding(
     expect(span).to_be_visible()
     gil.shot("gate-check-1440", full=True)
     words = page.locator('[data-modality="text"] .finding')
-    expect(words.nth(0)).to_contain_text("✗ contradicted")
+    expect(words.nth(0)).to_contain_text("✗ contradicted quoted words “I am lost”")
+    expect(words.nth(1)).to_contain_text("✓ supported quoted words “we won”")
     span.click()
     a, b = page.evaluate(
         "(text) => text.match(/\\d+:\\d+\\.\\d/g).map((t) => { const [m, s] = t.split(':'); return 60 * m + +s; })",

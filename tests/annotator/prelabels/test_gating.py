@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,18 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
+from annotator.checking.models import Record
 from annotator.clips import media, people
 from annotator.clips.models import AuTrack, Clip, Corpus
 from annotator.clips.services import withdraw_clip
 from annotator.core.errors import Conflict, Forbidden
-from annotator.prelabels import gating
+from annotator.prelabels import gating, services
 from annotator.prelabels.imports import import_clues, import_prelabels
 from annotator.prelabels.models import Clue, ProsodyMeasures
 from models_ml import gate
 from models_ml.steps.measured import PROSODY_VERSION
 from tests.annotator.prelabels.material import add_face
+from tests.annotator.prelabels.test_work import do_all
 from tests.models_ml.face.made import several_faces
 from tests.support import factories as make
 
@@ -133,6 +136,33 @@ def test_clues_of_a_manifest_are_judged(smiling: Clip) -> None:
     item = {"modality": "visual", "aspect": "expression", "language": "en", "text": FROWN, "source": "x"}
     import_clues(smiling.corpus, {smiling.pk: [item]})
     assert judged(Clue.objects.get()) == [("brows_lowered", "contradicted")]
+
+
+def test_what_models_say_in_a_run_is_judged_as_it_is_stored(
+    scripted: Any, whole_clip: Callable[..., Clip], corpus: Corpus
+) -> None:
+    clip = whole_clip(corpus)
+    run = services.create_run(None, corpus, "emer")
+    do_all(run)
+    clues = Clue.objects.filter(clip=clip, superseded_at=None)
+    tone, words = clues.get(aspect="tone"), clues.get(aspect="content")
+    assert "bright and quick" in tone.text
+    assert judged(tone) == [("fast", "contradicted")]  # four syllables a second
+    assert "Together with the smile" in words.text
+    assert judged(words) == [("smile", "supported")]
+    assert {clue.gate_version for clue in clues} == {gate.VERSION}
+    revision = Record.objects.get(clip=clip, grade="coarse").current
+    kept = {source["clue"]: source["gate"] for source in revision.provenance["clues"]}
+    assert kept[tone.pk] == {"version": gate.VERSION, "verdicts": tone.gate}
+
+
+def test_a_measured_pipeline_is_not_judged_against_itself(whole_clip: Callable[..., Clip], corpus: Corpus) -> None:
+    clip = whole_clip(corpus)
+    do_all(services.create_run(None, corpus, "measured"))
+    clues = Clue.objects.filter(clip=clip, superseded_at=None)
+    assert clues.count() == 2
+    assert [judged(clue) for clue in clues] == [[], []]
+    assert gating.pending().count() == 0
 
 
 def test_two_hundred_clues_cost_as_many_queries_as_two(
