@@ -1,5 +1,7 @@
 """Admin of pre-labelling: models are registered here; runs are only looked at, their pages start and cancel them."""
 
+import json
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import admin
@@ -27,6 +29,13 @@ class PreLabellerAdmin(admin.ModelAdmin):
     list_display = ["name", "kind", "modality", "language", "model", "trust", "concurrency", "rate_per_minute"]
     list_filter = ["kind", "modality", "trust"]
     search_fields = ["name", "model"]
+
+    def get_changeform_initial_data(self, request: Any) -> dict[str, Any]:
+        """The page of models fills the form in by its address, where an object can only be written as text."""
+        known = super().get_changeform_initial_data(request)
+        with suppress(ValueError):
+            known["parameters"] = json.loads(str(known.get("parameters", "{}")))
+        return known
 
 
 @admin.register(Pipeline)

@@ -61,7 +61,9 @@ def models(request: HttpRequest, slug: str) -> HttpResponse:
     chosen = {name: value if value in FILTERS[name] else "" for name, value in chosen.items()}
     found = [row for row in _rows() if all(value in ("", getattr(row, name)) for name, value in chosen.items())]
     may_register = request.user.has_perm("prelabels.add_prelabeller") and getattr(request.user, "is_staff", False)
-    registered = set(PreLabeller.objects.filter(kind__in=["server", "local"]).values_list("model", flat=True))
+    registered = set(
+        PreLabeller.objects.filter(kind__in=["server", "local", "checkpoint"]).values_list("model", flat=True)
+    )
     context = {
         "corpus": corpus,
         "tab": "runs",
@@ -92,10 +94,12 @@ def _form_for(row: registry.ModelRow) -> str:
     """The admin's form for a new pre-labeller, with what the table knows filled in; the server's address is left."""
     known = {
         "name": row.key,
-        "kind": KIND_OF[row.way],
+        "kind": "checkpoint" if row.run_here == "own" else KIND_OF[row.way],
         "modality": MODALITY_OF[row.modality],
         "model": row.example,
         "base_url": row.runs_with if row.runs_with.startswith("https://") else "",
         "trust": "inside" if row.way == "transformers" else "outside",
     }
+    if row.run_here == "own":
+        known["parameters"] = '{"video": "video_url"}'  # it was trained on the whole clip, not on chosen frames
     return f"{reverse('admin:prelabels_prelabeller_add')}?{urlencode(known)}"

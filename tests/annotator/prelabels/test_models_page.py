@@ -70,6 +70,16 @@ def test_only_an_admin_gets_the_form_and_it_is_filled_in(corpus, admin):
     assert '<option value="local" selected>' in form
 
 
+def test_a_checkpoint_of_ours_is_registered_as_one_that_takes_videos(corpus, admin):
+    link = re.search(r'href="(/admin/[^"]+affectgpt[^"]+)"', page(admin, "?run_here=own"))[1].replace("&amp;", "&")
+    client = Client()
+    client.force_login(admin)
+    form = client.get(link).content.decode()
+    assert '<option value="checkpoint" selected>' in form
+    assert "{&quot;video&quot;: &quot;video_url&quot;}</textarea>" in form
+    assert client.get("/admin/prelabels/prelabeller/add/?parameters=%7Bbroken").status_code == 200
+
+
 def test_every_link_of_the_page_opens_a_form_that_can_be_sent(corpus, admin):
     client = Client()
     client.force_login(admin)
