@@ -138,7 +138,7 @@ class PipelineForm(forms.Form):
 
     name = forms.CharField(label=_("Name"), max_length=80)
     declaration = forms.CharField(
-        label=_("Steps"),
+        label=_("List of steps"),
         help_text=_(
             "YAML or JSON: a list of steps. A step is its name, or a mapping with step, prelabeller, options, tag."
         ),

@@ -17,7 +17,7 @@ RATE_WINDOW = timedelta(seconds=60)
 GOING = ("queued", "running")
 BAR = ("done", "skipped", "failed", "cancelled", "running")  # the rest of a bar is what is queued, or not made yet
 GROUPS_SHOWN = 30
-FAILURES_SHOWN = 20
+FAILURES_SHOWN = 10
 EXCHANGE_SHOWN = 4000  # characters of a request or response
 
 

@@ -29,7 +29,7 @@ def selection(chosen: dict[str, Any]) -> list[tuple[str, str]]:
         "seed": _("Seed"),
     }
     shown = {key: value if isinstance(value, list) else [value] for key, value in chosen.items()}
-    return [(labels.get(key, key), ", ".join(map(str, shown[key]))) for key in [*labels, *shown] if key in shown]
+    return [(labels.get(key, key), ", ".join(map(str, shown[key]))) for key in {**labels, **shown} if key in shown]
 
 
 def limit(name: str) -> str:
