@@ -20,6 +20,9 @@ from models_ml.media.formats import FORMATS, PROTOCOLS
 #: A stream whose packets end this much before its declared end is cut off.
 TRUNCATED_SLACK_S = 0.5
 TRUNCATED_SLACK_SHARE = 0.1
+#: From here on frames are sought, not reached by decoding all before them.
+LONG_FRAMES = 3000
+LONG_S = 120.0
 
 
 class Refused(Exception):
@@ -161,17 +164,64 @@ def rgb(frame: av.VideoFrame, size: int | None, max_side: int | None) -> np.ndar
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
 
 
+def sought(
+    path: str, times: list[float], request: dict[str, Any], *, absolute: bool
+) -> tuple[dict[str, Any], bytes] | None:
+    """The frames on screen at `times` (s; `absolute`: of the stream's clock, else from its first frame), each from the
+    key frame before it; None where the file cannot be sought in, or shows another size there.
+
+    Of half an hour some seconds are decoded instead of all of it.
+    """
+    shown: list[tuple[np.ndarray, float]] = []
+    with open_media(path) as container:
+        stream = picture_stream(container)
+        if stream is None or not stream.time_base:
+            return None
+        stream.thread_type = "NONE"  # as in `pick`
+        first = next(frames(container, stream), None)
+        if first is None or first.time is None:
+            return None
+        for time in times:
+            until = time + (0.0 if absolute else first.time) + 1e-6
+            try:
+                container.seek(int(until / stream.time_base), stream=stream, backward=True, any_frame=False)
+            except av.error.FFmpegError:
+                return None
+            last = None
+            for frame in frames(container, stream):
+                if frame.time is None or (frame.time > until and last is None and frame.time > first.time):
+                    return None  # it landed behind what was asked for
+                if frame.time > until and last is not None:
+                    break
+                last = frame
+            if last is None:
+                return None
+            shown.append((rgb(last, request.get("size"), request.get("max_side")), last.time - first.time))
+    if len({pixels.shape for pixels, _ in shown}) != 1:
+        return None
+    pixels = np.stack([image for image, _ in shown])
+    return {"shape": pixels.shape, "timestamps": [round(time, 6) for _, time in shown]}, pixels.tobytes()
+
+
 def pick(path: str, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Frames at `times` (what is on screen at t) or `n` uniform ones (index floor(i·len/n)), decoded in order."""
+    """Frames at `times` (what is on screen at t) or `n` uniform ones (index floor(i·len/n)), decoded in order, or
+    sought in a long file: the same frames."""
     with open_media(path) as container:
         stream = picture_stream(container)
         if stream is None:
             raise Refused("no_video")
-        count = sum(1 for _ in packets(container, stream)) if request.get("n") else 0
+        stamps = [packet.pts for packet in packets(container, stream)] if request.get("n") else []
+        base = float(stream.time_base or 0)
     if request.get("n"):
+        count = len(stamps)
         wanted: list[float] = [i * count // request["n"] for i in range(request["n"])]
+        known = sorted(stamp for stamp in stamps if stamp is not None)
+        far = [known[int(index)] * base for index in wanted] if count > LONG_FRAMES and len(known) == count else []
     else:
         wanted = [float(time) for time in request["times"]]
+        far = wanted if max(wanted) > LONG_S else []
+    if far and (found := sought(path, far, request, absolute=bool(request.get("n")))):
+        return found
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     chosen: dict[int, tuple[np.ndarray, float]] = {}
     shape: tuple[int, ...] | None = None

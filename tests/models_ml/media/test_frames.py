@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models_ml.media import MediaError, derive, frame_jpeg, frames_at, load_audio, uniform_frames, uniform_jpegs
+from models_ml.media import MediaError, derive, frame_jpeg, frames_at, load_audio, uniform_frames, uniform_jpegs, worker
 
 
 def grey(frames: np.ndarray) -> list[int]:
@@ -100,3 +100,33 @@ def test_a_damaged_middle_still_gives_the_frames_around_it(tmp_path, ffmpeg, cli
     path.write_bytes(bytes(data))
     frames, _ = frames_at(path, 8, size=32)
     assert frames.shape == (8, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        ("mp4", ["-c:v", "libx264", "-preset", "veryfast", "-g", "40", "-bf", "3"]),
+        ("mkv", ["-c:v", "libx264", "-preset", "veryfast", "-g", "40", "-bf", "3"]),
+        ("avi", ["-c:v", "mpeg4", "-g", "30"]),
+        ("webm", ["-c:v", "libvpx", "-deadline", "realtime", "-g", "30"]),
+        ("mov", ["-c:v", "libx264", "-preset", "ultrafast", "-g", "1000"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "request_",
+    [{"n": 8}, {"n": 3, "size": 32}, {"times": [0.0, 2.5, 5.01, 3.3]}, {"times": [99.0]}],
+    ids=["eight", "three", "times", "behind the end"],
+)
+def test_in_a_long_file_the_same_frames_are_sought(tmp_path, ffmpeg, monkeypatch, suffix, codec, request_):
+    path = tmp_path / f"long.{suffix}"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=6", "-pix_fmt", "yuv420p", *codec, path)
+    decoded = worker.pick(str(path), dict(request_))
+    monkeypatch.setattr(worker, "LONG_FRAMES", 10)
+    monkeypatch.setattr(worker, "LONG_S", 0.1)
+    found = worker.pick(str(path), dict(request_))
+    assert found[0] == decoded[0]
+    assert found[1] == decoded[1]
+    if suffix in ("mp4", "mkv", "mov"):
+        sought = worker.sought(str(path), [4.0], {}, absolute=True)
+        assert sought is not None
+        assert sought[0]["timestamps"] == [4.0]

@@ -202,3 +202,17 @@ def test_an_offset_of_the_recorder_is_silence(tmp_path, ask):
 def test_a_film_without_sound_is_skipped(film, ask, tmp_path):
     made = derive(film, tmp_path / "derived")
     assert audio_clue(Evidence("c", media_path=made["muted"]), ask()).reason == "the clip has no audio"
+
+
+def test_of_half_an_hour_of_film_eight_frames_are_sampled_and_the_peak_is_found(ask, server, tmp_path):
+    from tests.annotator.clips.material import ffmpeg
+
+    path = tmp_path / "long.mp4"
+    film = "testsrc2=size=160x90:rate=2:duration=1800"
+    ffmpeg("-f", "lavfi", "-i", film, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path))
+    result = visual_clue(Evidence("c", media_path=path), ask())
+    assert result.provenance["parameters"]["times"] == [225.0 * n for n in range(8)]
+    assert len(set(media(server))) == 8
+    late = read_openface("frame,timestamp,AU12_r\n1,1700.25,2.0\n")
+    visual_objective(Evidence("c", media_path=path, au=late), ask())
+    assert media(server) == [("image_url", sha256(frame_jpeg(path, 1700.0, max_side=768)))]
