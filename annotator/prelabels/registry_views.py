@@ -84,10 +84,15 @@ def _shown(row: registry.ModelRow, may_register: bool, registered: set[str]) -> 
         "run_here": RUN_HERE[row.run_here],
         "licences": [licence(row, part) for part in ("code", "weights")],
         "note": row.note["zh" if zh else "en"] if row.note else "",
-        "results": row.results(),
+        "results": [{**one, "said": _said(row, one["model"])} for one in row.results()],
         "registered": bool(row.example) and row.example in registered,
         "register": _form_for(row) if may_register and row.way in KIND_OF else "",
     }
+
+
+def _said(row: registry.ModelRow, model: str) -> str:
+    """What the paper scored, where that is not the model alone: the combination, or how it was trained."""
+    return "" if model == row.name else model.replace("|", ", ")
 
 
 def _form_for(row: registry.ModelRow) -> str:
