@@ -84,6 +84,7 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
         "guideline": corpus.guideline,
         "suggestion": _suggestion(clip),
         "au": _au(clip),
+        "people": clip.people.count(),
     }
     if claim.slot.kind == "review":
         annotations = current_annotations(clip.pk)

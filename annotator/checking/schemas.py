@@ -125,6 +125,7 @@ class ClaimShape(serializers.Serializer):
     guideline = serializers.CharField()
     suggestion = Suggestion(allow_null=True)
     au = serializers.JSONField(allow_null=True)
+    people = serializers.IntegerField(help_text="Seen in the clip; from two on somebody says whom it is about.")
     annotations = ReviewableAnnotation(many=True, required=False)
 
 

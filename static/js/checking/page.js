@@ -140,6 +140,8 @@ export function showClip(claim) {
   refs.clipFacts.textContent = [clip.duration ? `${clip.duration.toFixed(1)} s` : "", clip.speaker, clip.source]
     .filter(Boolean)
     .join(" · ");
+  refs.person.hidden = !(claim.people > 1);
+  refs.person.href = refs.person.dataset.address.replace("/0/", `/${clip.id}/`);
   refs.synthetic.hidden = !(clip.synthetic ?? settings.synthetic === "1");
   for (const [language, key] of [["zh", "subtitleZh"], ["en", "subtitleEn"]]) {
     const words = claim.subtitle?.[language];
