@@ -1,7 +1,10 @@
 """Pre-labellers, pipelines, runs, jobs, clues and description drafts."""
 
+import copy
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
@@ -57,6 +60,20 @@ class PreLabeller(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """What no run could ask is refused when it is written, not when the run has begun."""
+        from models_ml.llm import NotConfigured
+
+        from .reach import reach
+
+        unkeyed = copy.copy(self)
+        unkeyed.api_key_env = ""  # the worker has the key, not the server of this form
+        try:
+            if self.base_url or self.kind == "local":
+                reach(unkeyed)
+        except NotConfigured as error:
+            raise ValidationError(str(error)) from error
 
 
 class Pipeline(models.Model):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from annotator.clips.models import Clip
 from annotator.prelabels import plans, services
@@ -84,6 +85,30 @@ def test_what_was_answered_for_an_open_clip_is_not_told_to_a_restricted_one_by_a
     open_clip, closed = whole_clip(create_corpus(licence="open")), restricted_clip(whole_clip)
     ended(open_clip, step)
     assert ended(closed, step).error_code == "outside"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"base_url": "http://169.254.169.254/v1"}, "hands out the keys"),
+        ({"base_url": "http://[::ffff:a9fe:a9fe]/v1"}, "hands out the keys"),
+        ({"base_url": "file:///etc/passwd"}, "http"),
+        ({"base_url": "http://user:pw@host/v1"}, "user name"),
+        ({"base_url": "http://host/v1", "parameters": {"timeout_s": "long"}}, "timeout_s"),
+        ({"base_url": "http://host/v1", "parameters": {"colour": "red"}}, "colour"),
+        ({"base_url": "http://host/v1", "parameters": {"video": "mp4"}}, "video"),
+        ({"kind": "local", "model": "/m", "parameters": {"batch": 0}}, "batch"),
+    ],
+)
+def test_a_server_that_could_not_be_asked_is_refused_when_it_is_registered(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        PreLabeller(**{"name": "wrong", "kind": "server", "model": "m", "modality": "audio"} | fields).full_clean()
+
+
+def test_a_registered_server_may_stand_on_a_private_address_and_its_key_elsewhere() -> None:
+    row = PreLabeller(name="lab", kind="server", model="m", modality="audio", base_url="http://10.0.0.7:8000/v1")
+    row.api_key_env = "A_KEY_THAT_ONLY_THE_WORKER_HAS"
+    row.full_clean()
 
 
 def test_a_model_in_this_machine_may_see_everything() -> None:
