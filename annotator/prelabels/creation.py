@@ -23,6 +23,7 @@ from .runs import close_ended
 FIRST_CLIPS = 200  # their jobs are made before the one who starts a run gets an answer
 CHUNK_CLIPS = 2000
 CHUNK_JOBS = 4000  # cancelled or queued again in one transaction
+FIRST_JOBS = 500  # cancelled before the one who cancels gets an answer
 
 _TABLES = {
     name: sql.Identifier(model._meta.db_table) for name, model in (("job", Job), ("clip", Clip), ("chosen", RunClip))
@@ -94,13 +95,14 @@ def wind_up(run_id: int, seconds: float = 20.0) -> bool:
     return True
 
 
-def cancel_some(run_id: int) -> int:
-    """Cancel up to CHUNK_JOBS queued jobs of a run that was cancelled; their number. Jobs at work are left alone."""
+def cancel_some(run_id: int, limit: int | None = None) -> int:
+    """Cancel up to `limit` queued jobs of a run that was cancelled; their number. Jobs at work are left alone."""
+    limit = limit or CHUNK_JOBS
     with transaction.atomic():
         if not Run.objects.filter(pk=run_id, state="cancelled").exists():
             return 0
         queued = Job.objects.filter(run_id=run_id, state="queued").order_by("clip_id")  # as its index has them
-        some = queued.select_for_update(skip_locked=True, no_key=True).values_list("id", flat=True)[:CHUNK_JOBS]
+        some = queued.select_for_update(skip_locked=True, no_key=True).values_list("id", flat=True)[:limit]
         return Job.objects.filter(pk__in=list(some)).update(state="cancelled", finished_at=Now())
 
 

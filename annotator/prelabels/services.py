@@ -116,7 +116,7 @@ def cancel_run(user: Any, run: Run) -> Run:
     row.state, row.reason, row.retry_before = "cancelled", "", None
     row.planned_at = row.planned_at or _now()
     row.save(update_fields=["state", "reason", "planned_at", "retry_before"])
-    creation.cancel_some(row.pk)
+    creation.cancel_some(row.pk, creation.FIRST_JOBS)
     close_ended(row.pk)
     audit.record(user, "run.cancel", corpus=run.corpus.slug, target=row.pk, cancelled=queued)
     _tend_on_commit(row.pk)

@@ -26,6 +26,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(creation, "FIRST_CLIPS", 2)
     monkeypatch.setattr(creation, "CHUNK_CLIPS", 3)
     monkeypatch.setattr(creation, "CHUNK_JOBS", 4)
+    monkeypatch.setattr(creation, "FIRST_JOBS", 4)
 
 
 def corpus_of(clips: int, **fields: Any) -> Corpus:
