@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import annotation, freeze, media, prelabel, train
+from . import annotation, freeze, large_run, media, prelabel, train
 from .figures import machine
 from .world import use_django, world
 
-PARTS = ("media", "train", "annotation", "prelabel", "freeze")
+PARTS = ("media", "train", "annotation", "prelabel", "freeze", "large_run")
 
 
 def main() -> int:
@@ -48,6 +48,7 @@ def main() -> int:
         part("annotation", lambda: annotation.measure(ours, chosen.clips, small, chosen.seconds))
         part("prelabel", lambda: prelabel.measure(ours, "full"))
         part("freeze", lambda: freeze.measure(ours, "full", "small"))
+        part("large_run", lambda: large_run.measure(ours))
     chosen.out.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n")
     print(json.dumps({"out": str(chosen.out), "failed": failed}))
     return 1 if failed else 0

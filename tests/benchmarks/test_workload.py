@@ -7,7 +7,19 @@ import pytest
 
 from benchmarks import annotation, figures, workload
 
-MODULES = ("annotation", "client", "figures", "freeze", "media", "prelabel", "shown", "train", "workload", "world")
+MODULES = (
+    "annotation",
+    "client",
+    "figures",
+    "freeze",
+    "large_run",
+    "media",
+    "prelabel",
+    "shown",
+    "train",
+    "workload",
+    "world",
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
