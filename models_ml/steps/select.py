@@ -24,6 +24,7 @@ HASHES = 96
 # and texts that only share a template seldom do.
 ROWS = ((0.9, 8), (0.8, 6), (0.0, 4))
 SLACK = 0.1  # more than two standard errors of the Jaccard that 96 hashes estimate
+MET = 500  # of those that share a band, at most so many are looked at: the ones that share most
 COMPARED = 5  # of the likeliest, at most so many are compared
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
@@ -114,8 +115,7 @@ def near_duplicates(
     kept = np.zeros(len(names), dtype=bool)
     dropped: dict[str, tuple[str, float]] = {}
     for at, name in enumerate(names):
-        met = earlier(at)
-        met = met[kept[met]]
+        met = _most_shared(earlier(at), kept)
         alike = (signatures[met] == signatures[at]).mean(axis=1) if len(met) else np.zeros(0)
         best = np.argsort(-alike, kind="stable")[:COMPARED]
         likely = [names[met[index]] for index in best if alike[index] >= threshold - SLACK]
@@ -128,7 +128,7 @@ def near_duplicates(
 
 
 def _earlier(signatures: np.ndarray, size: int) -> Callable[[int], np.ndarray]:
-    """A function: for a row, the rows before it that share a band of ``size`` hashes with it."""
+    """A function: for a row, the rows before it that share a band of ``size`` hashes with it, each once a band."""
     bands = HASHES // size
     buckets = np.empty((len(signatures), bands), dtype=np.int64)
     for band in range(bands):
@@ -144,9 +144,16 @@ def _earlier(signatures: np.ndarray, size: int) -> Callable[[int], np.ndarray]:
 
     def earlier(row: int) -> np.ndarray:
         own = range(row * bands, (row + 1) * bands)
-        return np.unique(np.concatenate([rows[starts[cell] : place[cell]] for cell in own]))
+        return np.concatenate([rows[starts[cell] : place[cell]] for cell in own])
 
     return earlier
+
+
+def _most_shared(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The kept ones among ``rows``, once each; of very many those that are named most often."""
+    counts = np.bincount(rows[kept[rows]])
+    met = np.flatnonzero(counts)
+    return met if len(met) <= MET else met[np.argsort(-counts[met], kind="stable")[:MET]]
 
 
 def _signature(hashes: np.ndarray) -> np.ndarray:
