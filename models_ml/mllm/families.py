@@ -47,6 +47,7 @@ FAMILIES = {
 }
 # model_type of config.json, where it is not the family's own name
 ALIASES = {"qwen2_5_omni_thinker": "qwen2_5_omni"}
+LEAST_S = 0.1  # of sound: less makes no token; so long a rest after the pieces of a long sound is left out
 # Families whose checkpoints were published before chat templates: the turns that their papers' code used.
 PLAIN_TURNS = ("llava", "video_llava")
 
@@ -69,8 +70,7 @@ class Asked:
 
     turns: Messages = field(default_factory=list)
     images: list[Any] = field(default_factory=list)  # PIL, RGB
-    audio: list[Any] = field(default_factory=list)  # float32 mono at the rate of its file
-    rates: list[int] = field(default_factory=list)  # Hz
+    audio: list[Any] = field(default_factory=list)  # float32 mono at the model's rate, none longer than it hears
 
 
 def load(path: str, family: str, device: str, dtype: str) -> Loaded:
@@ -200,11 +200,11 @@ def take_apart(messages: Messages, loaded: Loaded, path: str) -> Asked:
                 raise NotConfigured(f"not configured: {path} is a {loaded.family} model: it takes {takes}, not {kind}")
             if kind == "image":
                 asked.images.append(_picture(part["image_url"]["url"]))
+                content.append({"type": kind})
             else:
-                samples, rate = _sound(part["input_audio"]["data"])
-                asked.audio.append(samples)
-                asked.rates.append(rate)
-            content.append({"type": kind})
+                pieces = _pieces(loaded, *_sound(part["input_audio"]["data"]))
+                asked.audio += pieces
+                content += [{"type": kind} for _piece in pieces]
         asked.turns.append({"role": message["role"], "content": content})
     if known.as_video and len(asked.images) > 1:
         _gather_video(asked.turns)
@@ -254,6 +254,20 @@ def _sound(data: str) -> tuple[Any, int]:
     return np.frombuffer(raw, "<i2").reshape(-1, channels).mean(axis=1).astype(np.float32) / 32768.0, rate
 
 
+def _pieces(loaded: Loaded, samples: Any, rate: int) -> list[Any]:
+    """The sound in pieces as long as the model hears at a time (Qwen2-Audio: 30 s). It would cut off the rest and
+    answer all the same."""
+    hearing = loaded.processor.feature_extractor
+    if rate != hearing.sampling_rate:
+        raise ModelFailure("bad_request", f"the sound has {rate} Hz; this model takes {hearing.sampling_rate} Hz")
+    if len(samples) < LEAST_S * rate:
+        raise ModelFailure(
+            "bad_request", f"the sound lasts {len(samples) / rate:g} s; {LEAST_S} s is the least to hear"
+        )
+    pieces = [samples[start : start + hearing.n_samples] for start in range(0, len(samples), hearing.n_samples)]
+    return [piece for piece in pieces if len(piece) >= LEAST_S * rate]
+
+
 def inputs(loaded: Loaded, batch: list[Asked], path: str) -> Any:
     """Tensors for ``generate``: left-padded ids, mask and the features of all media, on the model's device.
 
@@ -266,9 +280,7 @@ def inputs(loaded: Loaded, batch: list[Asked], path: str) -> Any:
     if known.as_video:
         return _with_videos(loaded, batch, texts).to(loaded.device, loaded.model.dtype)
     images = [asked.images for asked in batch if asked.images]
-    sounds = [
-        _at_rate(loaded, one, rate) for asked in batch for one, rate in zip(asked.audio, asked.rates, strict=True)
-    ]
+    sounds = [one for asked in batch for one in asked.audio]
     media: dict[str, Any] = {}
     if images:
         # One list a text: how many pictures of a batch belong to which matters to some models.
@@ -326,13 +338,6 @@ class _Tensors(dict[str, Any]):
             (name, value.to(device, dtype) if value.is_floating_point() else value.to(device))
             for name, value in self.items()
         )
-
-
-def _at_rate(loaded: Loaded, samples: Any, rate: int) -> Any:
-    wanted = loaded.processor.feature_extractor.sampling_rate
-    if rate != wanted:
-        raise ModelFailure("bad_request", f"the sound has {rate} Hz; this model takes {wanted} Hz")
-    return samples
 
 
 def _prompt(loaded: Loaded, asked: Asked) -> str:

@@ -5,9 +5,11 @@ marked with the model's name, and that what cannot be loaded or asked is named.
 """
 
 import contextlib
+import io
 import json
 import shutil
 import threading
+import wave
 
 import pytest
 
@@ -224,6 +226,40 @@ def test_a_broken_picture_is_named(checkpoint, part, message):
     with pytest.raises(ModelFailure, match=message) as caught:
         complete(LocalModel(str(checkpoint("llava"))), asked([part]))
     assert caught.value.code == "bad_request"
+
+
+def test_a_long_sound_is_heard_to_its_end_in_pieces(checkpoint):
+    """The encoder takes 30 s; what is after would be cut off without a word."""
+    loaded = load(str(checkpoint("qwen2_audio")), "auto", "cpu", "auto")
+    for seconds, lengths in ((30.0, [30.0]), (65.0, [30.0, 30.0, 5.0]), (60.02, [30.0, 30.0]), (0.1, [0.1])):
+        taken = take_apart(asked([audio_part(tone(220, seconds))]), loaded, "x")
+        assert [len(piece) / 16000 for piece in taken.audio] == lengths
+        assert [part["type"] for part in taken.turns[1]["content"]] == ["audio"] * len(lengths) + ["text"]
+    endings = (joined(tone(220, 30.0), tone(hertz, 30.0)) for hertz in (220, 1800))
+    first, other = (next_token(loaded, [asked([audio_part(one)])]) for one in endings)
+    assert (first - other).abs().max() > 1e-2
+
+
+def joined(*wavs):
+    """One 16 kHz WAV file of several."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        for wav in wavs:
+            with wave.open(io.BytesIO(wav)) as part:
+                file.writeframes(part.readframes(part.getnframes()))
+    return out.getvalue()
+
+
+def test_a_very_short_sound_is_heard_or_named(checkpoint):
+    model = LocalModel(str(checkpoint("qwen2_audio")))
+    assert said(model, asked([audio_part(tone(220, 0.1))]))
+    for seconds in (0.02, 0.0):
+        with pytest.raises(ModelFailure, match=f"lasts {seconds:g} s") as caught:
+            complete(model, asked([audio_part(tone(220, seconds))]))
+        assert caught.value.code == "bad_request"
 
 
 def test_sound_at_another_rate_is_refused_not_misheard(checkpoint):
