@@ -19,7 +19,8 @@ kind `server`.
 and `parameters` may hold `device` (`auto`, `cpu`, `cuda:0` …), `dtype` (`auto`, `float32`, `bfloat16`, `float16`),
 `family` (`auto`) and `batch`. Its jobs go to the queue `gpu`; a worker loads a checkpoint once. Weights must be
 safetensors, code that comes with a checkpoint is never run, and a checkpoint that lacks weights is refused. With
-`HF_HUB_OFFLINE=1` the hub is not asked. Frames go in as pictures (to Video-LLaVA as one video), sound as 16 kHz WAV.
+`HF_HUB_OFFLINE=1` the hub is not asked. Frames go in as pictures (to Video-LLaVA as one video), sound as
+16 kHz WAV, a long one in pieces of what the model hears at a time.
 
 **3. A served adapter** (`adapter`): research code stays in its own environment, behind `python -m models_ml.serve`;
 [adapters](adapters/README.md) shows how, with an example.
