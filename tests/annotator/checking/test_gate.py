@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from typing import Any
 
 import pytest
@@ -181,12 +180,6 @@ def test_two_thousand_clues_cost_as_many_queries_as_two(many: Corpus, django_ass
     drafted(few, "She smiles.", verdict("smile", "She smiles.", "smiles"))
     with django_assert_num_queries(3):
         gate_figures.comparison(few)
-
-
-def test_two_thousand_clues_are_compared_in_a_second(many: Corpus) -> None:
-    started = time.monotonic()
-    gate_figures.comparison(many)
-    assert time.monotonic() - started < 1.0
 
 
 @pytest.fixture
