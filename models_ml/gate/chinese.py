@@ -52,6 +52,11 @@ class Reader:
     def _is_unreal(self, anchors: Anchors) -> bool:
         start = anchors[0][0]
         left = self._unreal[:start]
+        for match in self.words.kinds["unreal"]["past"].finditer(left):
+            if not self.words.kinds["unreal"]["now"].search(left[match.end() :]):
+                return True
+        if re.search(r"(?:^|[,，])[他她]?之前", left) and not self.words.kinds["unreal"]["now"].search(left):
+            return True
         for match in self.words.kinds["unreal"]["words"].finditer(left):
             between = left[match.end() :]
             if len(between) <= FAR and not _COMMA.search(between) and not self._ends(between, "unreal"):

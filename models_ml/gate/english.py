@@ -117,6 +117,9 @@ class Reader:
         kind, ends = self.words.kinds["unreal"], self.words.kinds["negation"]["ends"]
         start = anchors[0][0]
         text = cover(self._real, anchors)
+        for match in kind["past"].finditer(text[:start]):
+            if not kind["now"].search(text[match.end() : start]):
+                return True
         for match in kind["words"].finditer(text[: anchors[-1][0]]):
             between = text[match.end() : start] if match.end() <= start else ""
             word = match[0]
@@ -173,7 +176,9 @@ class Reader:
         force = bool(_FORCE.search(before))
         pivot = bool(self._pivots.search(before))
         relative = bool(re.match(r"\s*,?\s*(?:who|whose)\b", after))
-        if kind == "person":
+        if kind == "person" and (relative or pivot) and not force:
+            kind = "other"  # "he talks to a boy whose eyes are wide open"
+        elif kind == "person":
             kind = self._person(text, gender, force)
         if kind == "pronoun":
             kind = "target"

@@ -11,6 +11,7 @@ from models_ml.gate.text import Quote, is_question, quotes, sentences
 
 MAX_TEXT = 20_000  # characters; what is longer is no clue, and only its beginning is read
 HAN = re.compile(r"[\u3400-\u9fff]")
+_TOKEN = re.compile(r"[\w']+")
 LATIN = re.compile(r"[a-z]")
 _SAYING = re.compile(
     r"\b(?:say|said|ask|repl|answer|shout|whisper|mutter|murmur|word|phrase|sentence|line|utter|yell|exclaim|call|tell|"
@@ -68,7 +69,7 @@ def find(text: str, modality: str = "", lexicon: Lexicon | None = None) -> list[
             match
             for language, there in (("en", has_latin), ("zh", has_han))
             if there
-            for match in _matches(body, lexicon.patterns[language], modality)
+            for match in _matches(body, lexicon, language, modality)
         ]
         for match in _longest(matches):
             if match.pattern.claim == NO_CLAIM:
@@ -94,9 +95,10 @@ def find(text: str, modality: str = "", lexicon: Lexicon | None = None) -> list[
     return _once(found)
 
 
-def _matches(body: str, patterns: tuple[Pattern, ...], modality: str) -> list[_Match]:
+def _matches(body: str, lexicon: Lexicon, language: str, modality: str) -> list[_Match]:
     found = []
-    for pattern in patterns:
+    there = {*_TOKEN.findall(body), *body}
+    for pattern in lexicon.candidates(language, there):
         if pattern.audio and modality != "audio":
             continue
         for match in pattern.regex.finditer(body):
@@ -117,7 +119,15 @@ def _longest(matches: list[_Match]) -> list[_Match]:
         signs = match.signs
         if not any(signs <= other or _cuts(match, rival) for rival, other in kept):
             kept.append((match, signs))
-    return sorted((match for match, _ in kept), key=lambda one: one.start)
+    matches = [match for match, _ in kept]
+    return sorted((one for one in matches if not any(_within(one, two) for two in matches)), key=lambda one: one.start)
+
+
+def _within(match: _Match, rival: _Match) -> bool:
+    """Whether a word of one is only a part of a longer word of the other: 笑 of 露出坏笑 in 坏笑."""
+    if match.pattern.claim == rival.pattern.claim:
+        return False
+    return any(c <= a and b <= d and (a, b) != (c, d) for a, b in match.anchors for c, d in rival.anchors)
 
 
 def _cuts(match: _Match, rival: _Match) -> bool:

@@ -6,11 +6,11 @@ groups, claims and context words are added to ours.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,20 @@ class LexiconError(ValueError):
 
 @dataclass(frozen=True)
 class Pattern:
-    """One compiled pattern; every group of `regex` is an anchor, what lies between groups is a gap."""
+    """One pattern; every group of `regex` is an anchor, what lies between groups is a gap."""
 
     claim: str
     text: str
     language: str
-    regex: re.Pattern[str]
+    expression: str
     reverse: bool  # it says the opposite of its claim (unsmiling)
     audio: bool  # only in audio clues
+    keys: tuple[frozenset[str], ...]  # of each element that may not be missing: its first word (sign in Chinese)
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """Compiled when a sentence first has its words: few clues need more than a handful of a thousand patterns."""
+        return re.compile(self.expression)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +57,25 @@ class Lexicon:
     context: dict[str, dict[str, Any]]
     people: dict[str, dict[str, list[str]]]
     raw: dict[str, Any]
+
+    def candidates(self, language: str, there: set[str]) -> list[Pattern]:
+        """Patterns that can match a sentence with these words (in Chinese, signs), in the order of the lexicon."""
+        patterns, begins = self.patterns[language], self._begins[language]
+        numbers = {number for word in there if word in begins for number in begins[word]}
+        return [
+            patterns[number]
+            for number in sorted(numbers)
+            if not any(key.isdisjoint(there) for key in patterns[number].keys[1:])
+        ]
+
+    @cached_property
+    def _begins(self) -> dict[str, dict[str, list[int]]]:
+        found: dict[str, dict[str, list[int]]] = {language: {} for language in LANGUAGES}
+        for language, patterns in self.patterns.items():
+            for number, pattern in enumerate(patterns):
+                for word in pattern.keys[0]:
+                    found[language].setdefault(word, []).append(number)
+        return found
 
     def words(self, language: str, items: list[str]) -> str:
         """One expression that matches any of `items` (patterns without anchors)."""
@@ -72,7 +97,7 @@ def fingerprint() -> str:
     return digest.hexdigest()[:8]
 
 
-@functools.cache
+@cache
 def _load(path: Path, extra: Path | None) -> Lexicon:
     raw = _read(path)
     if extra is not None:
@@ -84,12 +109,15 @@ def _load(path: Path, extra: Path | None) -> Lexicon:
             compiler = _Compiler(raw, language)
             for text in entry.get(field, []):
                 try:
-                    expression = re.compile(compiler.anchored(text))
-                except (LexiconError, re.error) as error:
+                    expression = compiler.anchored(text)
+                    keys = compiler.keys(text)
+                except LexiconError as error:
                     raise LexiconError(
                         f"{raw['_from'].get((claim, text), path.name)}: claims.{claim}.{field}: {text!r}: {error}"
                     ) from None
-                found = Pattern(claim, text, language, expression, field.endswith("_not"), field.startswith("audio_"))
+                found = Pattern(
+                    claim, text, language, expression, field.endswith("_not"), field.startswith("audio_"), keys
+                )
                 patterns[language].append(found)
     return Lexicon({k: tuple(v) for k, v in patterns.items()}, raw["context"], raw["people"], raw)
 
@@ -184,6 +212,25 @@ class _Compiler:
     def anchored(self, text: str) -> str:
         return self._row(text, anchors=True)
 
+    def keys(self, text: str) -> tuple[frozenset[str], ...]:
+        """How each element that may not be missing begins."""
+        elements = [element for element in _ELEMENT.findall(text) if element[0] != "~" and not element.endswith("?")]
+        return tuple(frozenset(self._beginnings(element)) for element in elements)
+
+    def _beginnings(self, element: str) -> set[str]:
+        found: set[str] = set()
+        for choice in element.split("|"):
+            if choice.startswith("{"):
+                for text in self.groups[choice[1:-1]]:
+                    found |= self._beginnings(_ELEMENT.findall(text)[0])
+            elif self.english:
+                first = choice.removesuffix("$").split("_")[0].lower()
+                forms = self._forms(first[:-1]) if first.endswith("*") else [first]
+                found |= {form.split("-")[0] for form in forms}
+            else:
+                found.add(choice[0])
+        return found
+
     def any_of(self, texts: list[str]) -> str:
         rows = [self._row(text, anchors=False) for text in sorted(texts, key=len, reverse=True)]
         return f"(?:{'|'.join(rows)})"
@@ -201,7 +248,8 @@ class _Compiler:
             optional = element.endswith("?")
             body = self._element(element.removesuffix("?"), depth)
             body = f"({body})" if anchors else f"(?:{body})"
-            separator = GLUE if self.english and out else ""
+            joint = rf"(?:\s*,\s*|{GLUE})" if out.endswith(self.gaps[1]) else GLUE
+            separator = joint if self.english and out else ""
             out += f"(?:{separator}{body})?" if optional else separator + body
             if optional and out.startswith("(?:("):
                 raise LexiconError("a pattern cannot begin with what may be missing")
@@ -215,15 +263,16 @@ class _Compiler:
         return rf"{left}{out}(?!\w|-\w)"
 
     def _element(self, element: str, depth: int) -> str:
-        if element.startswith("{") and element.endswith("}"):
-            name = element[1:-1]
-            if name not in self.groups:
-                raise LexiconError(f"unknown group {element}")
-            rows = [self._row(text, False, depth + 1) for text in sorted(self.groups[name], key=len, reverse=True)]
-            return "|".join(rows)
-        if "{" in element or "}" in element:
-            raise LexiconError(f"{element}: a group stands alone")
-        return "|".join(self._word(word) for word in sorted(element.split("|"), key=len, reverse=True))
+        choices: list[str] = []
+        for choice in element.split("|"):
+            if not choice.startswith("{"):
+                choices.append(self._word(choice))
+                continue
+            name = choice[1:-1]
+            if name not in self.groups or not choice.endswith("}"):
+                raise LexiconError(f"unknown group {choice}")
+            choices += [self._row(text, False, depth + 1) for text in self.groups[name]]
+        return "|".join(sorted(choices, key=len, reverse=True))  # the longest first
 
     def _word(self, word: str) -> str:
         if not word:
@@ -235,9 +284,11 @@ class _Compiler:
     def _inflected(self, piece: str) -> str:
         if not piece.endswith("*"):
             return re.escape(piece.lower())
-        stem = piece[:-1].lower()
-        forms = self.irregular.get(stem) or inflections(stem)
-        return f"(?:{'|'.join(re.escape(form) for form in sorted(forms, key=len, reverse=True))})"
+        forms = sorted(self._forms(piece[:-1].lower()), key=len, reverse=True)
+        return f"(?:{'|'.join(re.escape(form) for form in forms)})"
+
+    def _forms(self, stem: str) -> list[str]:
+        return self.irregular.get(stem) or inflections(stem)
 
 
 def inflections(stem: str) -> list[str]:
