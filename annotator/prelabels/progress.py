@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from . import budgets, tallies, traffic
+from . import budgets, tallies
 from .models import Job, Run
 from .tallies import OPEN, STATES
 
@@ -77,12 +77,6 @@ def _rate(run: Run) -> float | None:
     ended = run.jobs.filter(finished_at__gte=Now() - RATE_WINDOW).count()
     seconds = min(RATE_WINDOW.total_seconds(), max(1.0, (timezone.now() - run.created_at).total_seconds()))
     return ended / seconds if ended else None
-
-
-def endpoints(run: Run) -> list[dict[str, Any]]:
-    """Latency, load and breaker of each server that the run asks; nothing where Redis does not answer."""
-    stats = getattr(traffic, "endpoint_stats", None)
-    return stats(run) if stats else []
 
 
 def reasons(run: Run, codes: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from annotator.clips.models import Corpus
 from annotator.core.errors import WorkbenchError
 from models_ml.steps import PIPELINES
 
-from . import budgets, pipelines, plans, progress, queries, services, tallies, words
+from . import budgets, pipelines, plans, progress, queries, services, tallies, traffic, words
 from .forms import BudgetForm, RunForm
 from .models import Run
 
@@ -111,7 +111,7 @@ def _run_context(request: HttpRequest, row: Run) -> dict[str, Any]:
         "reason": words.pause_reason(row, found["spent"]),
         "budget": [item | {"label": words.limit(item["name"])} for item in found["budget"]],
         "spent": [(words.limit(name), found["spent"][name]) for name in budgets.LIMITS if name not in limits],
-        "endpoints": progress.endpoints(row),
+        "endpoints": traffic.endpoint_stats(row),
         "groups": [
             {**group, "reason": words.reason(group["step"], group["error_code"], group["reason"])}
             for group in progress.reasons(row, found["codes"])

@@ -331,3 +331,17 @@ def test_the_page_costs_the_same_queries_however_many_jobs_and_failures_there_ar
             assert client.get(f"/runs/{run.pk}/progress/").status_code == 200
         costs.append(len(queries))
     assert costs[0] == costs[1] <= 12
+
+
+def test_the_page_shows_how_the_servers_are_doing(
+    client: Client, whole_clip: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "workers_answer", lambda: False)
+    clip = whole_clip(create_corpus(), "片段")
+    run = services.wait_for(services.create_run(None, clip.corpus, prelabellers=["disambiguate", "audio-clue"]))
+    assert run.state == "done"
+    page = as_role(client, clip.corpus, "viewer").get(f"/runs/{run.pk}/").content.decode()
+    assert "Model servers" in page
+    assert scripted.base_url in page
+    assert "working" in page
+    assert f"<dd>{tallies.totals(run)['calls']}</dd>" in page
