@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from typing import Any
 
 from models_ml import prompts
@@ -14,21 +12,10 @@ from models_ml.steps.measured import au_expression, measured_prosody
 from models_ml.steps.merge import FORMS, merge
 from models_ml.steps.template import coarse_template
 from models_ml.steps.text import PROMPTS, VARIANTS, disambiguate
+from models_ml.steps.tracks import au_filter, au_track, faces
 from models_ml.steps.translate import translate
-from models_ml.steps.types import Option, StepResult, StepSpec
+from models_ml.steps.types import Option, StepSpec
 from models_ml.steps.visual import FRAME_SIDE, FRAMES, SCENE_SIDE, visual_clue, visual_objective
-
-
-def _tracks(name: str) -> Callable[..., StepResult]:
-    """Steps on faces: their module is read when one of them first works."""
-
-    def step(*args: Any, **options: Any) -> StepResult:
-        found: StepResult = getattr(importlib.import_module("models_ml.steps.tracks"), name)(*args, **options)
-        return found
-
-    step.__name__ = name
-    return step
-
 
 _FIRST = ("au_track", "faces", "au_filter")  # what decides whether a clip goes on, and whom it is about
 _CLUES = ("measured_prosody", "au_expression", "visual_objective", "visual_clue", "audio_clue")
@@ -38,11 +25,11 @@ _LANGUAGES = Option("both", "languages of the answer", choices=("both", "zh", "e
 STEPS: dict[str, StepSpec] = {
     spec.name: spec
     for spec in (
-        StepSpec("au_track", _tracks("au_track"), ("video",), None, "au_track", "media", modality="visual"),
-        StepSpec("faces", _tracks("faces"), ("video",), None, "faces", "media", modality="visual"),
+        StepSpec("au_track", au_track, ("video",), None, "au_track", "media", modality="visual"),
+        StepSpec("faces", faces, ("video",), None, "faces", "media", modality="visual"),
         StepSpec(
             "au_filter",
-            _tracks("au_filter"),
+            au_filter,
             ("au", "au_track", "faces"),
             None,
             "filter",
