@@ -13,7 +13,7 @@ from models_ml.registry.__main__ import main
 from models_ml.registry.markdown import document
 
 ROOT = Path(__file__).resolve().parents[3]
-NAMED = {  # issue 3, section B
+NAMED = {  # those of the papers, then those of today
     "gpt-4v",
     "gpt-3.5",
     "qwen-audio",
