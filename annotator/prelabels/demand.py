@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet
 
-from .models import Job
+from . import budgets, traffic
+from .models import Job, Run
 
 GPU_WANTED = Path("run") / "gpu-wanted"  # below the state folder; its age says when a gpu job was last seen waiting
 QUEUES = ("media", "cpu", "gpu", "llm")
@@ -52,4 +53,6 @@ def note_gpu(queues: list[str]) -> None:
 
 def pause_hopeless() -> int:
     """Pause runs whose server has been refusing calls for too long, so that nobody waits for them without end."""
-    return 0
+    waiting = Job.objects.filter(run=OuterRef("pk"), queue="llm", state="queued", ready=True)
+    runs = Run.objects.filter(finished_at=None, state="running").filter(Exists(waiting)).select_related("pipeline")
+    return sum(budgets.pause(run.pk, reason) for run in runs if (reason := traffic.given_up(run)))

@@ -14,7 +14,7 @@ from annotator.clips.models import Corpus
 from annotator.core import audit
 from annotator.core.errors import Conflict, Invalid
 
-from . import budgets, creation, dispatch, plans, selection, tallies
+from . import budgets, creation, dispatch, plans, selection, tallies, traffic
 from .estimates import estimate
 from .imports import import_prelabels
 from .models import Run
@@ -147,6 +147,7 @@ def retry_run(user: Any, run: Run) -> int:
     row.state = "paused" if row.state == "paused" else "running"
     row.save(update_fields=["state", "finished_at"])
     audit.record(user, "run.retry", corpus=run.corpus.slug, target=row.pk, jobs=queued)
+    transaction.on_commit(lambda: traffic.try_again(row), robust=True)
     _carry_on(row)
     return queued
 
@@ -189,6 +190,7 @@ def resume_run(user: Any, run: Run, budget: Mapping[str, Any] | None = None) -> 
     row.state, row.reason = "running", ""
     row.save(update_fields=["state", "reason", "budget"])
     audit.record(user, "run.resume", corpus=run.corpus.slug, target=row.pk, budget=row.budget)
+    transaction.on_commit(lambda: traffic.try_again(row), robust=True)
     _carry_on(row)
     return row
 

@@ -1,6 +1,6 @@
 """A job's way to the models' servers: limits kept in Redis, answers kept in the database.
 
-`for_job` gives what `models_ml.llm.traffic.using` puts into use; `endpoint_stats` and `down_since` tell how the servers
+`for_job` gives what `models_ml.llm.traffic.using` puts into use; `endpoint_stats` and `given_up` tell how the servers
 of a run are doing.
 """
 
@@ -8,17 +8,18 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import connection
+from django.utils.translation import gettext as _
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from models_ml.llm import Endpoint, ModelFailure, NotConfigured
+from models_ml.llm import Endpoint, ModelFailure, NotConfigured, scripts
 from models_ml.llm.limits import Figures, Limits
 from models_ml.llm.traffic import Deferred, Spent
 
@@ -99,10 +100,28 @@ def limits() -> Limits | None:
     return _limits
 
 
-def down_since(endpoint: Any) -> datetime | None:
-    """When the server's breaker opened, where it has not closed since; None also where nobody knows."""
-    known = _figures(endpoint)
-    return _moment(known.open_since) if known else None
+def given_up(run: Run) -> str:
+    """Why it makes no sense to wait for the servers of a run any longer; "" while it does."""
+    now = datetime.now(UTC)
+    for endpoint in _servers(run):
+        known = _figures(endpoint)
+        since = _moment(known.open_since) if known else None
+        tried = _moment(known.retry_at) if known else None
+        # What was down when it was asked last, long ago, may be well by now.
+        fresh = tried is not None and tried > now - timedelta(milliseconds=scripts.FORGOTTEN_MS)
+        if since and fresh and now - since > timedelta(seconds=settings.PRELABEL_GIVE_UP_SECONDS):
+            return _("The server of %(model)s at %(url)s has taken no call since %(time)s UTC.") % {
+                "model": endpoint.model, "url": endpoint.base_url, "time": f"{since:%Y-%m-%d %H:%M}",
+            }  # fmt: skip
+    return ""
+
+
+def try_again(run: Run) -> None:
+    """Somebody set the run going again: its servers are asked, although they were known to be down."""
+    if known := limits():
+        with suppress(Deferred):
+            for endpoint in _servers(run):
+                known.reset(endpoint)
 
 
 def endpoint_stats(run: Run) -> list[dict[str, Any]]:

@@ -172,6 +172,11 @@ class Limits:
         with _redis_errors():
             self.redis.delete(f"{self.prefix}strikes:{work}")
 
+    def reset(self, endpoint: Endpoint) -> None:
+        """Ask the server again, whatever is known of it: somebody says that it is well."""
+        with _redis_errors():
+            self.redis.hdel(f"{self.name_of(endpoint)}state", *scripts.BREAKER)
+
     def figures(self, endpoint: Endpoint) -> Figures:
         """Where the endpoint stands. Raises Deferred where Redis does not answer."""
         name = self.name_of(endpoint)

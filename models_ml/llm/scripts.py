@@ -14,7 +14,9 @@ from __future__ import annotations
 BREAKS_AFTER = 5  # passing failures in a row, over all workers
 COOL_MS, MAX_COOL_MS = 5_000, 60_000  # a broken server is left alone so long, at first and at most
 SAMPLES = 200  # calls whose times are kept
+FORGOTTEN_MS = 120_000  # a server that nobody tried for so long is not said to have been down all the time
 HANDED_MS = 2_000  # within this a place that was handed over is taken up, or free again
+BREAKER = ("failures", "open_since", "retry_at", "cool", "probe", "probe_end", "pause_end")  # of ``state``
 KEPT_MS = 7 * 86_400_000  # what is known of a server that nobody asks any more
 
 _HEAD = """
@@ -153,6 +155,7 @@ elseif outcome == 'failed' then
   local failures = redis.call('HINCRBY', state, 'failures', 1)
   if probed then
     local cool = math.min({MAX_COOL_MS}, math.max({COOL_MS}, get('cool') * 2))
+    if now - get('retry_at') > {FORGOTTEN_MS} then put('open_since', now) end
     put('cool', cool, 'retry_at', now + cool)
   elseif failures >= {BREAKS_AFTER} and get('retry_at') == 0 then
     put('cool', {COOL_MS}, 'retry_at', now + {COOL_MS}, 'open_since', now)

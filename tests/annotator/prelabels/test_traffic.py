@@ -1,6 +1,7 @@
 """A job's way to a model: what is asked once, what is asked anew, what a failure keeps, and what the page is told."""
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from django.db import connection
 
 from annotator.clips.models import Clip, Corpus
 from annotator.clips.services import withdraw_clip
-from annotator.prelabels import cache, services, traffic, work
+from annotator.prelabels import cache, demand, services, traffic, work
 from annotator.prelabels.models import CachedAnswer, Job, Run
 from models_ml.llm import Deferred, Endpoint, ModelFailure, NotConfigured
 from models_ml.llm.traffic import using
@@ -201,38 +202,80 @@ def test_a_server_that_wants_a_long_pause_gets_it_and_the_job_does_not_fail(
 
 def test_the_page_is_told_how_each_server_is_doing(scripted: Any) -> None:
     row = create_prelabeller(
-        "big", kind="server", base_url=scripted.base_url, model="big", modality="text", trust="inside", concurrency=7
+        "big", kind="server", base_url=scripted.base_url, model="big", modality="audio", trust="inside", concurrency=7
     )
-    corpus = create_clip().corpus
-    run = services.create_run(None, corpus, prelabellers=["merge", row.name])
+    run = services.create_run(None, create_clip().corpus, prelabellers=["disambiguate", row.name])
     for job in run.jobs.order_by("position"):
         done(job)
     stats = {told["model"]: told for told in traffic.endpoint_stats(run)}
     assert set(stats) == {"scripted", "big"}
-    big = stats["big"]
-    assert (big["limit"], big["in_flight"], big["breaker"], big["open_since"], big["retry_at"]) == (
-        7, 0, "closed", None, None,
-    )  # fmt: skip
-    assert big["calls"] >= 1
-    assert 0 <= big["p50"] <= big["p95"] < 10
+    asked, idle = stats["scripted"], stats["big"]
+    assert (asked["calls"], asked["failures"], asked["in_flight"], asked["limit"]) == (1, 0, 0, None)
+    assert 0 <= asked["p50"] <= asked["p95"] < 10
+    assert (idle["calls"], idle["p50"], idle["limit"], idle["breaker"]) == (0, None, 7, "closed")
+    assert (idle["open_since"], idle["retry_at"]) == (None, None)
 
 
-def test_a_server_that_is_down_is_told_since_when(scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def broken(scripted: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Endpoint]:
+    """A run at work whose server has failed five times in a row just now."""
     monkeypatch.setenv("LLM_MODEL", "scripted:http-500")
     run = one_job(create_clip().corpus).run
-    endpoint = Endpoint(scripted.base_url, "scripted:http-500", max_retries=0)
-    assert traffic.down_since(endpoint) is None
+    run.state = "running"
+    run.save()
+    endpoint = Endpoint(scripted.base_url, "scripted:http-500")
     known = traffic.limits()
     assert known is not None
     for _ in range(5):
         with pytest.raises(ModelFailure), known.place(endpoint):
             raise ModelFailure("http_500", "down")
-    since = traffic.down_since(endpoint)
-    assert since is not None
-    assert abs((datetime.now(UTC) - since).total_seconds()) < 5
+    return run, endpoint
+
+
+def as_if_long_ago(endpoint: Endpoint, **ago: float) -> None:
+    """Move what is remembered of a server into the past, by seconds."""
+    known = traffic.limits()
+    assert known is not None
+    for name, seconds in ago.items():
+        known.redis.hset(f"{known.name_of(endpoint)}state", name, int((time.time() - seconds) * 1000))
+
+
+def test_a_server_that_is_down_is_told_since_when(scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _endpoint = broken(scripted, monkeypatch)
     (told,) = traffic.endpoint_stats(run)
-    assert (told["breaker"], told["open_since"], told["failures"]) == ("open", since, 5)
-    assert told["retry_at"] > since
+    assert (told["breaker"], told["failures"]) == ("open", 5)
+    assert abs((datetime.now(UTC) - told["open_since"]).total_seconds()) < 5
+    assert told["retry_at"] > told["open_since"]
+
+
+def test_a_run_whose_server_stays_down_is_paused_and_asks_it_again_when_resumed(
+    scripted: Any, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    run, endpoint = broken(scripted, monkeypatch)
+    assert demand.pause_hopeless() == 0, "it may come back"
+    as_if_long_ago(endpoint, open_since=400)
+    assert demand.pause_hopeless() == 1
+    run.refresh_from_db()
+    assert run.state == "paused"
+    assert scripted.base_url in run.reason
+    with django_capture_on_commit_callbacks(execute=True):
+        services.resume_run(None, run)
+    assert demand.pause_hopeless() == 0
+    monkeypatch.setenv("LLM_MAX_RETRIES", "0")
+    assert done(run.jobs.get()).error_code == "http_500", "it was asked"
+
+
+def test_a_server_that_was_down_when_it_was_asked_last_may_be_well_by_now(
+    scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, endpoint = broken(scripted, monkeypatch)
+    as_if_long_ago(endpoint, open_since=90_000, retry_at=80_000)
+    assert demand.pause_hopeless() == 0
+    known = traffic.limits()
+    assert known is not None
+    with pytest.raises(ModelFailure), known.place(endpoint):
+        raise ModelFailure("http_500", "still down")
+    (told,) = traffic.endpoint_stats(run)
+    assert abs((datetime.now(UTC) - told["open_since"]).total_seconds()) < 5, "counted from now on"
 
 
 def test_without_redis_a_server_without_limits_is_asked_and_one_with_limits_is_not(
