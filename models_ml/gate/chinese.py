@@ -34,13 +34,13 @@ class Reader:
         self._unreal = blank(sentence, kinds["unreal"]["not"])
         self._subjects = self._people(sentence)
 
-    def read(self, anchors: Anchors) -> Context | None:
+    def read(self, anchors: Anchors, is_voice: bool = False) -> Context | None:
         """Context of a claim with these anchors; None where it is no claim about a person in the clip."""
         kinds = self.words.kinds
         start, end = anchors[0][0], anchors[-1][0]
         if self._is_unreal(anchors):
             return None
-        who = self._who(start)
+        who = self._who(start, is_voice)
         if self._owner.match(self.sentence, anchors[-1][1]):
             who = "other"
         if who == "thing":
@@ -164,7 +164,7 @@ class Reader:
             rf"|另外?{count}[^,，。、；;的]{{0,3}}?{persons}|{marks}(?:有|是)(?:一?[位名个])?[^,，。、]{{0,4}}?{persons}"
         )
 
-    def _who(self, place: int) -> str:
+    def _who(self, place: int, is_voice: bool) -> str:
         who = "target"
         for start, one, local in self._subjects:
             if start > place:
@@ -172,6 +172,6 @@ class Reader:
             if local and _COMMA.search(self.sentence[start:place]):
                 continue
             who = one
-            if one == "thing" and _COMMA.search(self.sentence[start:place]):
+            if one == "thing" and not is_voice and _COMMA.search(self.sentence[start:place]):
                 who = "target"  # a thing is no subject that the next clause takes over
         return who

@@ -57,7 +57,7 @@ class Reader:
         self._real = blank(sentence, kinds["unreal"]["not"])
         self._mentions = self._people(sentence)
 
-    def read(self, anchors: Anchors) -> Context | None:
+    def read(self, anchors: Anchors, is_voice: bool = False) -> Context | None:
         """Context of a claim with these anchors; None where it is no claim about a person in the clip."""
         if self._is_unreal(anchors):
             return None
@@ -159,6 +159,10 @@ class Reader:
             if match.start() < taken:
                 continue
             kind = str(match.lastgroup)
+            joined = re.search(r"\band\s*$", sentence[: match.start()])
+            if joined and kind == "other" and taken and not sentence[taken : joined.start()].strip():
+                taken = match.end()
+                continue  # "the man and his friend both smile"
             mention = self._mention(match, kind, sentence)
             if mention is None:
                 continue
@@ -176,8 +180,10 @@ class Reader:
         force = bool(_FORCE.search(before))
         pivot = bool(self._pivots.search(before))
         relative = bool(re.match(r"\s*,?\s*(?:who|whose)\b", after))
-        if kind == "person" and (relative or pivot) and not force:
+        if kind == "person" and (relative or pivot) and not force and (self.named or self.gender):
             kind = "other"  # "he talks to a boy whose eyes are wide open"
+        elif kind == "person" and self._placed.search(before):
+            kind = "other"  # "across from him, a woman smiles"
         elif kind == "person":
             kind = self._person(text, gender, force)
         if kind == "pronoun":
@@ -247,6 +253,8 @@ class Reader:
             and _PERSONAL[own[-1]] == self.gender
         ):
             who = "target"  # "the woman beside him smiles, his brows raised"
+        if self._on_thing.match(self.sentence, end):
+            return "thing"
         limit = end + len(_clause(self.sentence[end:]))
         if who == "target" and self._owner.match(self.sentence, end, limit):
             who = "other"
@@ -272,13 +280,15 @@ class Reader:
         determiner = (
             r"(?:(?:the|an?|his|her|their|my|another|one|this|that|each|every|two|both|some|other|these|those)\s+)"
         )
-        adjective = r"(?:(?!(?:and|or|but|of|to|at|with|is|are|was|were|who|he|she|in|on|as|while)\b)[\w-]+\s+)"
+        adjective = r"(?:(?!(?:and|or|but|of|to|at|with|is|are|was|were|who|he|she|in|on|as|while)\b)[\w'-]+\s+)"
         where = people["marks_after"]
         posture = "sitting|standing|seated|sits|stands|lying|walking|sat|stood|directly|right|just"
         doing = rf"(?:\s+(?:who\s+is\s+|who\s+|is\s+)?(?:{posture}))*"
+        person = rf"(?:him|her|them|me|(?:the|his|her|an?)\s+(?:{anybody}))"
         object_ = r"(?:\s+(?:him|her|them|me|(?:the|his|her)\s+\w+))?"
         return re.compile(
             rf"(?P<other>(?:{determiner}{adjective}{{0,2}}?)?{people['marks_before']}\s+{adjective}{{0,2}}?(?:{anybody}|one|voice)(?:{doing}\s+{where}{object_})?"
+            rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{anybody}){doing}\s+{people['marks_near']}\s+{person}"
             rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{anybody}){doing}\s+{where}{object_}"
             rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{role}))"
             rf"|(?P<target>(?:{determiner}{adjective}{{0,2}}?)?{people['target']})"
@@ -289,8 +299,20 @@ class Reader:
         )
 
     @cached_property
+    def _placed(self) -> re.Pattern[str]:
+        people = self.words.people
+        near = rf"{people['marks_near'].pattern}\s+(?:him|her|them)"
+        return re.compile(
+            rf"(?:{near}|{people['marks_after'].pattern})\s*,?\s*(?:(?:there\s+)?(?:is|sits|stands)\s+)?$"
+        )
+
+    @cached_property
     def _pivots(self) -> re.Pattern[str]:
         return re.compile(rf"{self.words.kinds['object_verbs']['words'].pattern}\s+(?:that\s+|how\s+)?$")
+
+    @cached_property
+    def _on_thing(self) -> re.Pattern[str]:
+        return re.compile(rf"(?<=ing)\s+(?:\w+\s+){{0,2}}?{self.words.people['things'].pattern}")
 
     @cached_property
     def _owner(self) -> re.Pattern[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from models_ml.gate import chinese, english
 from models_ml.gate.lexicon import NO_CLAIM, Lexicon, Pattern, load
+from models_ml.gate.measures import VOICE_CODES
 from models_ml.gate.text import Quote, is_question, quotes, sentences
 
 MAX_TEXT = 20_000  # characters; what is longer is no clue, and only its beginning is read
@@ -17,6 +18,12 @@ _SAYING = re.compile(
     r"\b(?:say|said|ask|repl|answer|shout|whisper|mutter|murmur|word|phrase|sentence|line|utter|yell|exclaim|call|tell|"
     r"told|speak|spoke|subtitle|remark|add|repeat|quot|cr(?:y|ies)|continu|mention|scream|state|begin|began)\w*|"
     r"[说道问喊叫答讲念曰称字词句话语:：]"
+)
+#: What is written on things or is a name was not said.
+_WRITTEN = re.compile(
+    r"\b(?:sign|poster|banner|t-shirt|shirt|titled?|label|book|film|movie|song|billboard|wall|door|plate|logo|called|named|"
+    r"so-called|headline|newspaper|placard|mug|sticker)\b[^.;]*$|"
+    r"(?:牌子|招牌|海报|标语|横幅|墙上|门上|T恤|t恤|衣服上|书名|歌曲|歌名|电影|标题|题为|名为|所谓|叫做|名叫|报纸|标志|贴纸|广告)[^。；]*$"
 )
 
 
@@ -74,7 +81,8 @@ def find(text: str, modality: str = "", lexicon: Lexicon | None = None) -> list[
         for match in _longest(matches):
             if match.pattern.claim == NO_CLAIM:
                 continue
-            read = [reader.read(match.anchors) for reader in readers]
+            is_voice = match.pattern.claim in VOICE_CODES
+            read = [reader.read(match.anchors, is_voice) for reader in readers]
             if any(one is None for one in read):
                 continue
             contexts = [one for one in read if one is not None]
@@ -114,13 +122,19 @@ def _longest(matches: list[_Match]) -> list[_Match]:
     kept: list[tuple[_Match, set[int]]] = []
     nothing = [span for match in matches if match.pattern.claim == NO_CLAIM for span in match.anchors]
     for match in sorted(matches, key=lambda one: (-len(one.signs), one.start)):
-        if match.pattern.claim != NO_CLAIM and any(c <= a and b <= d for a, b in match.anchors for c, d in nothing):
+        if match.pattern.claim != NO_CLAIM and any(_spoils(one, two) for one in match.anchors for two in nothing):
             continue
         signs = match.signs
         if not any(signs <= other or _cuts(match, rival) for rival, other in kept):
             kept.append((match, signs))
     matches = [match for match, _ in kept]
     return sorted((one for one in matches if not any(_within(one, two) for two in matches)), key=lambda one: one.start)
+
+
+def _spoils(anchor: tuple[int, int], nothing: tuple[int, int]) -> bool:
+    """Whether words that claim nothing share signs with an anchor that does not hold them wholly: 快 in 快乐."""
+    (a, b), (c, d) = anchor, nothing
+    return a < d and c < b and (not (a <= c and d <= b) or anchor == nothing)
 
 
 def _within(match: _Match, rival: _Match) -> bool:
@@ -142,6 +156,8 @@ def _quotes(inside: list[Quote], body: str, start: int, readers: list[english.Re
         words = re.findall(r"[\u3400-\u9fff]|[A-Za-z']+", quote.text)
         if not words or (len(words) < 3 and not _SAYING.search(body)):
             continue  # one or two words in marks where nobody speaks are a turn of phrase
+        if _WRITTEN.search(body[max(0, at - 30) : at]):
+            continue
         read = [reader.read(((at, at + len(quote.text)),)) for reader in readers]
         if any(one is None for one in read):
             continue

@@ -327,7 +327,7 @@ ENGLISH = (
     rf"(?:(?:,?\s+(?:and|or|nor)|,)\s+{_OWN}(?:{_PARTS})\b)*(?:,?\s+(?:that|which)\b)?"
     rf"(?:,?\s+(?:but|and|yet|though|nor\s+(?:does|do|did|is|was))\s+it\b|(?:\s*,\s*|{GLUE})(?!(?:{_NOT_PREDICATE})\b)[\w']+){{0,8}}?",
     rf"(?:{GLUE}(?!(?:{_NOT_SPOKEN})\b)[\w']+"
-    rf"(?:,?\s+(?:and|but)(?=\s+(?:\w+ly|very|so|then)\b)|,(?=\s*(?!(?:{_NOT_SPOKEN})\b)(?!\w+ing\b)\w))?){{0,6}}?",
+    rf"(?:(?<=ly)(?:,?\s+(?:and|but)\b|,))?){{0,6}}?",
 )
 _SIGN = r"[^\s,，。、；;：:!?！？…\x00眉眼嘴鼻唇颊额但却他她]"
 _PREDICATE = r"[^\s,，。、；;：:!?！？…\x00眉眼嘴鼻唇颊额但却他她手肩身腿脚]"
