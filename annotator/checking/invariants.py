@@ -148,14 +148,6 @@ QUERIES: list[tuple[str, str, str]] = [
     ),
     (
         "once",
-        "a finished run has no open jobs",
-        """SELECT 'run ' || run.id, 'is ' || run.state || ' with ' || count(*) || ' open jobs'
-           FROM {run} run JOIN {job} job ON job.run_id = run.id AND job.state IN ('queued', 'running')
-           WHERE run.state IN ('done', 'failed', 'cancelled') GROUP BY run.id, run.state
-           HAVING count(*) FILTER (WHERE job.state = 'queued' OR run.state <> 'cancelled') > 0""",
-    ),
-    (
-        "once",
         "a drafted description became one revision of the coarse record at most",
         """SELECT 'draft ' || draft_id, count(*) || ' revisions' FROM {recordrevision}
            WHERE draft_id IS NOT NULL GROUP BY draft_id HAVING count(*) > 1""",

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from . import checks, client, locks, paths, privileges
@@ -25,6 +25,9 @@ from .paths import REPOSITORY, State, state
 READY_SECONDS = 60.0
 TICK = 0.2
 WORKERS = ("worker", "signals", "models", "gpu")
+# A pool process that has grown is replaced after its task; not the one that keeps a model for all of its jobs.
+WORKER_LIMITS = ("--max-memory-per-child", "400000")  # KiB
+GPU_LIMITS = ("--max-tasks-per-child", "1000000")
 GPU_SECONDS = 600.0  # without gpu jobs, after which the worker that holds models in memory ends
 
 
@@ -54,10 +57,10 @@ def children(where: State, chosen: argparse.Namespace) -> dict[str, Child]:
         *("--workers-kill-timeout", "2", "--no-ws", "annotator.wsgi:application"),
     ]
 
-    def worker(name: str, queues: str, processes: int) -> list[str]:
+    def worker(name: str, queues: str, processes: int, limits: Sequence[str] = WORKER_LIMITS) -> list[str]:
         return [
             *celery,
-            *("worker", "--queues", queues, "--concurrency", str(processes), "--prefetch-multiplier", "1"),
+            *("worker", "--queues", queues, "--concurrency", str(processes), "--prefetch-multiplier", "1", *limits),
             *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
             *("--hostname", f"{name}-{os.getpid()}@%h"),
         ]
@@ -66,13 +69,14 @@ def children(where: State, chosen: argparse.Namespace) -> dict[str, Child]:
     killed = partial(Child, environment=environment, death_signal=signal.SIGKILL)
     beat = [*celery, "beat", "--schedule", str(where.run / "beat-schedule"), "--pidfile", "", "--loglevel", "INFO"]
     trainer = [sys.executable, "manage.py", "trainer"]
+    gpu = worker("gpu", "gpu", 1, GPU_LIMITS)
     return {
         "web": Child("web", web, where.logs / "web.log", environment=environment),
         # Whoever uploads a clip must not wait behind a run, nor measurements behind calls to a model's server.
         "worker": killed("worker", worker("workbench", "celery,uploads", chosen.workers), where.logs / "worker.log"),
         "signals": killed("signals", worker("signals", "media,cpu", chosen.workers), where.logs / "signals.log"),
         "models": killed("models", worker("models", "llm", chosen.model_workers), where.logs / "models.log"),
-        "gpu": killed("gpu", worker("gpu", "gpu", 1), where.logs / "gpu.log", wanted=partial(gpu_is_wanted, where)),
+        "gpu": killed("gpu", gpu, where.logs / "gpu.log", wanted=partial(gpu_is_wanted, where)),
         "beat": killed("beat", beat, where.logs / "beat.log"),
         "trainer": killed("trainer", trainer, where.logs / "trainer.log"),
     }

@@ -9,10 +9,11 @@ class PrelabelsConfig(AppConfig):
         from annotator.clips import hooks
         from annotator.clips.signals import clip_withdrawn
 
-        from . import cache
+        from . import cache, invariants
         from .imports import import_clues
         from .panel import clues_panel
 
         hooks.panels.append(clues_panel)
         hooks.clue_importers.append(import_clues)
         clip_withdrawn.connect(cache.forget_media, dispatch_uid="prelabels.forget_answers")
+        invariants.register()

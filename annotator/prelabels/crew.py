@@ -226,7 +226,8 @@ class Crew:
     def _let_go(self, ended: Sequence[tuple[Job, Outcome]], states: Mapping[int, str | None]) -> None:
         self._done += sum(state not in (None, "queued") for state in states.values())
         keeper.drop([job for job, _outcome in ended])
-        for run_id in {job.run_id for job, _outcome in ended}:
+        at_hand = {each.job.run_id for line in self._lines.values() for each in line.waiting}
+        for run_id in {job.run_id for job, _outcome in ended} - at_hand:
             patiently(partial(close_ended, run_id))
 
     def _give_back(self) -> None:

@@ -174,15 +174,15 @@ def _redo_what_missed(done: Sequence[Job]) -> None:
     """
     overtaken = _overtaken([job.pk for job in done if job.after])
     for job in done:
-        siblings = Job.objects.filter(run_id=job.run_id, clip_id=job.clip_id, state="done").exclude(step__contains="#")
         missed: list[Job] = []
         if job.attempts > 1:
-            missed = list(siblings.filter(after__contains=[job.step]))
+            siblings = Job.objects.filter(run_id=job.run_id, clip_id=job.clip_id, state="done")
+            missed = list(siblings.filter(after__contains=[job.step]).exclude(step__contains="#"))
         if job.pk in overtaken:
             missed.append(job)
         if missed and Run.objects.filter(pk=job.run_id, state="cancelled").exists():
             continue
-        for old in missed:
+        for old in sorted(missed, key=lambda old: old.position):  # each finds those open that it comes after
             _queue_once_more(old)
 
 

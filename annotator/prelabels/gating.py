@@ -141,24 +141,11 @@ def judge_clue(clue: Clue) -> list[Verdict]:
     return verdicts(facts_for([clue.clip_id])[clue.clip_id], clue)
 
 
-def judge_stored(clues: Iterable[Clue]) -> int:
-    """Judge clues that were just stored, and write the verdicts; how many were judged. Seven queries, however many.
+def judge_new(clues: Sequence[Clue]) -> None:
+    """Give clues that are about to be stored their verdicts; nothing is written. Six queries, however many.
 
-    Call it in the transaction that stores them. A measured prosody among them is new evidence: the other current
-    clues of its clip are judged again. A clue that the gate fails on stays without a verdict, its job goes on.
+    A clue that the gate fails on stays without a verdict, its job goes on.
     """
-    new = [clue for clue in clues if clue.gate_version != gate.VERSION]
-    if not new:
-        return 0
-    heard = {clue.clip_id for clue in new if (clue.codes or {}).get("kind") == "prosody"}
-    if heard:
-        others = Clue.objects.filter(clip__in=heard, superseded_at=None, codes__isnull=True)
-        new += list(others.exclude(pk__in=[clue.pk for clue in new]))
-    _judge(new)
-    return len(new)
-
-
-def _judge(clues: Sequence[Clue]) -> None:
     wordy = [clue for clue in clues if not clue.codes]
     facts = facts_for(clue.clip_id for clue in wordy) if wordy else {}
     for clue in clues:
@@ -166,8 +153,29 @@ def _judge(clues: Sequence[Clue]) -> None:
         try:
             clue.gate = verdicts(facts[clue.clip_id], clue) if clue.clip_id in facts else []
         except Exception:  # a bug in the gate must cost nobody a clue; the next version judges it again
-            logger.exception("the evidence gate failed on a clue", clue=clue.pk)
+            logger.exception("the evidence gate failed on a clue", clue=clue.pk, clip=clue.clip_id)
             clue.gate = None
+
+
+def judge_stored(clues: Iterable[Clue]) -> int:
+    """Judge clues that were just stored without verdicts, and write these; how many were judged.
+
+    Call it in the transaction that stores them. A measured prosody among them is new evidence: the other current
+    clues of its clip are judged again.
+    """
+    stored = list(clues)
+    new = [clue for clue in stored if clue.gate_version != gate.VERSION]
+    heard = {clue.clip_id for clue in stored if (clue.codes or {}).get("kind") == "prosody"}
+    if heard:
+        others = Clue.objects.filter(clip__in=heard, superseded_at=None, codes__isnull=True)
+        new += list(others.exclude(pk__in=[clue.pk for clue in new]))
+    if new:
+        _judge(new)
+    return len(new)
+
+
+def _judge(clues: Sequence[Clue]) -> None:
+    judge_new(clues)
     Clue.objects.bulk_update(clues, ["gate", "gate_version"], batch_size=500)
 
 
@@ -227,7 +235,7 @@ def request_judging(user: Any, corpus: Corpus, *, again: bool = False) -> int:
 def send(corpus_id: int) -> None:
     """Ask a worker to judge a corpus's pending clues; where the broker is down, the scheduler's turn comes anyway."""
     try:
-        app.send_task(JUDGE, args=[corpus_id], queue="cpu", retry=False)
+        app.send_task(JUDGE, args=[corpus_id], queue="celery", retry=False)
     except (OSError, BrokerError) as error:
         logger.warning("broker does not answer; the scheduler's turn will judge", error=str(error))
 

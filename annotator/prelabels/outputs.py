@@ -154,6 +154,7 @@ def supersede_many(drafted: Sequence[Drafted]) -> list[list[Clue]]:
         found.append(mine)
     if ended:
         Clue.objects.filter(pk__in=ended).update(superseded_at=Now())
+    gating.judge_new(new)
     Clue.objects.bulk_create(new)
     return found
 

@@ -113,3 +113,20 @@ def test_a_child_whose_parent_died_before_the_exec_does_not_start(tmp_path: Path
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not started.exists()
+
+
+def test_it_runs_while_it_is_wanted_and_no_longer(tmp_path: Path) -> None:
+    wish = tmp_path / "wanted"
+    sleeper = Child(
+        "sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", wanted=wish.exists
+    )
+    assert sleeper.keep() is None
+    assert sleeper.process is None
+    for _ in range(2):
+        wish.touch()
+        sleeper.keep()
+        assert sleeper.running
+        pid = sleeper.process.pid
+        wish.unlink()
+        assert eventually(lambda: sleeper.keep() is None and sleeper.process is None), "it ends without a line"
+        assert not alive(pid)

@@ -111,7 +111,8 @@ def test_a_real_model_server_writes_the_description(bench: Workbench, tiny: tupl
     with psycopg.connect(bench.state.database_url()) as database:
         database.execute(
             "INSERT INTO prelabels_prelabeller (name, kind, modality, language, model, base_url, api_key_env, trust,"
-            " gpus, parameters, created_at) VALUES ('tiny', 'server', 'text', 'en', %s, %s, '', 'inside', 0, '{}', now())",
+            " gpus, parameters, created_at)"
+            " VALUES ('tiny', 'server', 'text', 'en', %s, %s, '', 'inside', 0, '{}', now())",
             (model, url),
         )
     run = wait(bench, start(bench, prelabellers=["tiny"]), 120)
