@@ -1,9 +1,13 @@
 """A run's jobs: made in chunks whatever is killed, cancelled and queued again in chunks, for the clips chosen at its
 start and no others."""
 
+import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +23,7 @@ from annotator.prelabels.runs import close_ended
 from tests.support.factories import create_clip, create_corpus, create_record
 
 pytestmark = pytest.mark.django_db
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -380,3 +385,40 @@ def test_one_process_at_a_time_compacts(transactional_db: None, monkeypatch: pyt
         other.start()
         other.join(10)
     assert answers == [0]
+
+
+MAKER = """
+import sys
+import django
+django.setup()
+from django.db import connections
+connections["default"].settings_dict["NAME"] = sys.argv[1]
+from annotator.prelabels import creation
+creation.CHUNK_CLIPS = 20
+print("made" if creation.extend(int(sys.argv[2]), 600) else "more", flush=True)
+"""
+
+
+def test_makers_killed_again_and_again_leave_no_gap_and_make_nothing_twice(transactional_db: None) -> None:
+    corpus = corpus_of(4000)
+    run = services.create_run(None, corpus, "measured")
+    dice = random.Random(7)
+    command = [sys.executable, "-c", MAKER, connection.settings_dict["NAME"], str(run.pk)]
+    kills = 0
+    for _ in range(3):
+        maker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        before = run.jobs.count()
+        while run.jobs.count() == before and maker.poll() is None:
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.05))
+        kills += maker.poll() is None
+        maker.kill()
+        maker.communicate()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["made"]
+    assert kills >= 2
+    run.refresh_from_db()
+    assert run.planned_at is not None
+    assert run.jobs.count() == 12_000
+    assert Job.objects.values("clip", "step").distinct().count() == 12_000
+    check_tallies(run)
