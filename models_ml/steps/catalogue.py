@@ -46,7 +46,7 @@ STEPS: dict[str, StepSpec] = {
         StepSpec(
             "measured_prosody", measured_prosody, ("audio", *_FIRST), None, "clue", "cpu", version="1", modality="audio"
         ),
-        StepSpec("au_expression", au_expression, ("au", *_FIRST), None, "clue", "cpu", modality="visual"),
+        StepSpec("au_expression", au_expression, ("au", *_FIRST), None, "clue", "cpu", version="2", modality="visual"),
         StepSpec(
             "visual_objective",
             visual_objective,
