@@ -41,6 +41,8 @@ class Reader:
         if self._is_unreal(anchors):
             return None
         who = self._who(start, is_voice)
+        if self._on_thing.match(self.sentence, anchors[-1][1]):
+            return None
         if self._owner.match(self.sentence, anchors[-1][1]):
             who = "other"
         if who == "thing":
@@ -114,6 +116,8 @@ class Reader:
                 continue
             if who == "person" and any(kind == "other" and 0 <= start - b <= 3 for b, kind, _ in found.values()):
                 continue  # 另一位女士: named already
+            if who == "other" and not subjects and not known and self._is_role(word, before, after):
+                who = "target"
             if who == "person":
                 who = self._person(word, known)
             elif who == "target" and word in ("他", "她"):
@@ -126,6 +130,13 @@ class Reader:
                 who = "thing"  # a poster of somebody
             subjects.append((start, who, bool(pivot)))
         return subjects
+
+    def _is_role(self, word: str, before: str, after: str) -> bool:
+        """医生 as the first that is named, unless somebody else is set against it: he is the main person then."""
+        alone = not before.strip() or re.search(r"[,，]$|[这那一][位名个]$", before)
+        return bool(self.words.people["roles"].fullmatch(word) and alone) and not re.search(
+            r"而[他她]|[他她](?:却|则|自己)", after
+        )
 
     def _person(self, word: str, known: str) -> str:
         male, female = re.search(r"男|先生|小伙|大叔|老头", word), re.search(r"女|姑娘|小姐|阿姨|老太太|妇", word)
@@ -150,9 +161,16 @@ class Reader:
         )
 
     @cached_property
+    def _on_thing(self) -> re.Pattern[str]:
+        """After a claim: 低沉的钟声."""
+        return re.compile(f"的[^,，。]{{0,2}}?(?:{self.words.people['things'].pattern})")
+
+    @cached_property
     def _owner(self) -> re.Pattern[str]:
         """After a claim: 微笑的母亲."""
-        return re.compile(f"着?的(?:那[位个名])?(?:{self.words.people['others'].pattern})")
+        return re.compile(
+            f"着?的(?:那[位个名])?(?:{self.words.people['others'].pattern}|{self.words.people['roles'].pattern})"
+        )
 
     @cached_property
     def _other(self) -> re.Pattern[str]:
@@ -160,7 +178,7 @@ class Reader:
         marks, persons = people["marks"].pattern, people["persons"].pattern
         count = r"(?:[一那这另][位名个]?|[两几三][位名个])?"
         return re.compile(
-            rf"{people['others'].pattern}|{marks}的?{count}[^,，。、；;的在是有]{{0,4}}?的?{persons}"
+            rf"{people['others'].pattern}|{people['roles'].pattern}|{marks}的?{count}[^,，。、；;的在是有]{{0,4}}?的?{persons}"
             rf"|另外?{count}[^,，。、；;的]{{0,3}}?{persons}|{marks}(?:有|是)(?:一?[位名个])?[^,，。、]{{0,4}}?{persons}"
         )
 

@@ -180,6 +180,8 @@ class Reader:
         force = bool(_FORCE.search(before))
         pivot = bool(self._pivots.search(before))
         relative = bool(re.match(r"\s*,?\s*(?:who|whose)\b", after))
+        if kind == "other" and self._is_role(text) and not self._contrasted(after):
+            kind = "other" if self.named or self.gender or possessive else "target"
         if kind == "person" and (relative or pivot) and not force and (self.named or self.gender):
             kind = "other"  # "he talks to a boy whose eyes are wide open"
         elif kind == "person" and self._placed.search(before):
@@ -204,6 +206,15 @@ class Reader:
         if re.search(r"\bof\s*$", before) and kind != "pronoun":
             return _Mention(match.start(), match.end(), kind, gender, False)
         return None
+
+    def _is_role(self, text: str) -> bool:
+        """ "The doctor", who may well be the main person; not "her doctor" and not "the doctor beside him"."""
+        return bool(
+            re.fullmatch(rf"(?:(?:the|an?)\s+)?(?:[\w-]+\s+){{0,2}}?{self.words.people['roles'].pattern}", text)
+        )
+
+    def _contrasted(self, after: str) -> bool:
+        return bool(re.search(r"\b(?:while|but|whereas|;)\s*(?:he|she|the)\b", after))
 
     def _gender_of(self, text: str, kind: str) -> str:
         if kind in ("pronoun", "own"):
@@ -275,7 +286,7 @@ class Reader:
     def _named(self) -> re.Pattern[str]:
         people = {name: pattern.pattern for name, pattern in self.words.people.items()}
         someone = "|".join(people[name] for name in ("male", "female", "any"))
-        role = "|".join(people[name] for name in ("others", "others_male", "others_female"))
+        role = "|".join(people[name] for name in ("others", "roles", "others_male", "others_female"))
         anybody = f"{someone}|{role}|{people['target']}"
         determiner = (
             r"(?:(?:the|an?|his|her|their|my|another|one|this|that|each|every|two|both|some|other|these|those)\s+)"
@@ -317,7 +328,7 @@ class Reader:
     @cached_property
     def _owner(self) -> re.Pattern[str]:
         people = {name: pattern.pattern for name, pattern in self.words.people.items()}
-        role = "|".join(people[name] for name in ("others", "others_male", "others_female"))
+        role = "|".join(people[name] for name in ("others", "roles", "others_male", "others_female"))
         before_noun = rf"(?<=ing)\s+(?:{role})\b"  # "her smiling mother"
         crossing = r"(?:of|from|on|crosses|cross(?:es|ing)?|across|spreads across|appears on|forms on|plays on)"
         return re.compile(

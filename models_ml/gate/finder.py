@@ -12,6 +12,11 @@ from models_ml.gate.text import Quote, is_question, quotes, sentences
 
 MAX_TEXT = 20_000  # characters; what is longer is no clue, and only its beginning is read
 HAN = re.compile(r"[\u3400-\u9fff]")
+#: Bare adjectives of an audio clue speak of the voice where the sentence names one, or begins with them.
+_VOICED = re.compile(
+    r"\b(?:voice|tone|spe[ae]k|spoke|speech|say|said|talk|utter|sound|pitch|word|sentence|phrase|deliver|intonation|vocal|answer|repl|"
+    r"ask|read|recit|speaker|tempo|pace|rate|volume|whisper|register)|[声音语说讲话嗓调念报]|^\s*(?:very |rather |quite )?\w+(?:,| and|\.)"
+)
 _TOKEN = re.compile(r"[\w']+")
 LATIN = re.compile(r"[a-z]")
 _SAYING = re.compile(
@@ -107,7 +112,7 @@ def _matches(body: str, lexicon: Lexicon, language: str, modality: str) -> list[
     found = []
     there = {*_TOKEN.findall(body), *body}
     for pattern in lexicon.candidates(language, there):
-        if pattern.audio and modality != "audio":
+        if pattern.audio and (modality != "audio" or not _VOICED.search(body)):
             continue
         for match in pattern.regex.finditer(body):
             anchors = tuple(
