@@ -45,7 +45,7 @@ class Reader:
             return None
         if self._owner.match(self.sentence, anchors[-1][1]):
             who = "other"
-        if who == "thing":
+        if who in ("thing", "body"):
             return None
         negated = self._negated(anchors)
         clause = _COMMA.split(self.sentence[:end])[-1] + _COMMA.split(self.sentence[end:])[0]
@@ -94,7 +94,13 @@ class Reader:
         found: dict[int, tuple[int, str, str]] = {}
         for match in self._other.finditer(sentence):
             found[match.start()] = (match.end(), "other", match[0])
-        for name, who in (("target", "target"), ("pronouns", "target"), ("things", "thing"), ("persons", "person")):
+        for name, who in (
+            ("target", "target"),
+            ("pronouns", "target"),
+            ("things", "thing"),
+            ("body", "body"),
+            ("persons", "person"),
+        ):
             for match in people[name].finditer(sentence):
                 if not any(a <= match.start() < b for a, (b, _, _) in found.items()):
                     found[match.start()] = (match.end(), who, match[0])
@@ -190,6 +196,6 @@ class Reader:
             if local and _COMMA.search(self.sentence[start:place]):
                 continue
             who = one
-            if one == "thing" and not is_voice and _COMMA.search(self.sentence[start:place]):
+            if (one == "body" or (one == "thing" and not is_voice)) and _COMMA.search(self.sentence[start:place]):
                 who = "target"  # a thing is no subject that the next clause takes over
         return who

@@ -114,7 +114,7 @@ class Reader:
         return _clause(self.sentence[at:])
 
     def _is_unreal(self, anchors: Anchors) -> bool:
-        kind, ends = self.words.kinds["unreal"], self.words.kinds["negation"]["ends"]
+        kind = self.words.kinds["unreal"]
         start = anchors[0][0]
         text = cover(self._real, anchors)
         for match in kind["past"].finditer(text[:start]):
@@ -122,6 +122,7 @@ class Reader:
                 return True
         for match in kind["words"].finditer(text[: anchors[-1][0]]):
             between = text[match.end() : start] if match.end() <= start else ""
+            between = re.sub(r"^\s*(?:he|she|they|it|i|we|you)\b", "", between)  # "will she frown"
             word = match[0]
             if word in ("if", "unless", "whether") or word.startswith("as "):
                 if "," not in between and not _STOP.search(between) and len(_WORD.findall(between)) <= REACH:
@@ -140,8 +141,10 @@ class Reader:
             if self.words.kinds["real_as_if"]["words"].search(self.sentence[match.end() : start]):
                 return True
         right = _clause(self.sentence[anchors[-1][1] :])
+        if kind["next"].match(right.lstrip()):
+            return True  # "a smile would be out of place"
         after = kind["after"].search(right)
-        return bool(after and not ends.search(right[: after.start()]))
+        return bool(after)
 
     def _is_hedged(self, anchors: Anchors) -> bool:
         start, end = anchors[0][0], anchors[-1][1]
@@ -253,6 +256,8 @@ class Reader:
             if mention.start > start and not self._inside(mention, anchors):
                 continue
             who, gender = mention.who, mention.gender
+            if who == "thing" and re.search(r"[,;]", self.sentence[mention.end : start]):
+                who, gender = "target", ""  # a thing is no subject that the next clause takes over
         last = max((one.end for one in self._mentions if one.end <= start and one.who == "other"), default=0)
         own = re.findall(r"\b(his|her)\b", self.sentence[max(last, start - 12) : end])
         if (

@@ -15,7 +15,8 @@ HAN = re.compile(r"[\u3400-\u9fff]")
 #: Bare adjectives of an audio clue speak of the voice where the sentence names one, or begins with them.
 _VOICED = re.compile(
     r"\b(?:voice|tone|spe[ae]k|spoke|speech|say|said|talk|utter|sound|pitch|word|sentence|phrase|deliver|intonation|vocal|answer|repl|"
-    r"ask|read|recit|speaker|tempo|pace|rate|volume|whisper|register)|[声音语说讲话嗓调念报]|^\s*(?:very |rather |quite )?\w+(?:,| and|\.)"
+    r"ask|read|recit|speaker|tempo|pace|rate|volume|whisper|register)|"
+    r"[声音语说讲话嗓调念报]|^\s*(?:very |rather |quite )?\w+(?:,| and|\.)"
 )
 _TOKEN = re.compile(r"[\w']+")
 LATIN = re.compile(r"[a-z]")

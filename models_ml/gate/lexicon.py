@@ -23,6 +23,7 @@ FIELDS = tuple(
     f"{kind}{language}{more}" for language in LANGUAGES for kind, more in (("", ""), ("", "_not"), ("audio_", ""))
 )
 NO_CLAIM = "none"  # patterns under it claim nothing, and keep others from claiming the same words
+HEADS = {"VOICE", "PITCH", "TEMPO", "PACE", "TUNE", "VOLUME"}  # nouns: no comma stands before them ("loud, voice")
 MAX_DEPTH = 4
 _ELEMENT = re.compile(r"~{1,3}|[^\s~]+")
 
@@ -248,7 +249,8 @@ class _Compiler:
             optional = element.endswith("?")
             body = self._element(element.removesuffix("?"), depth)
             body = f"({body})" if anchors else f"(?:{body})"
-            joint = rf"(?:\s*,\s*|{GLUE})" if out.endswith(self.gaps[1]) else GLUE
+            is_head = element[1:-1] in HEADS
+            joint = rf"(?:\s*,\s*|{GLUE})" if out.endswith(self.gaps[1]) and not is_head else GLUE
             separator = joint if self.english and out else ""
             out += f"(?:{separator}{body})?" if optional else separator + body
             if optional and out.startswith("(?:("):

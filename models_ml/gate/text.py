@@ -25,6 +25,7 @@ _QUOTED = re.compile(
     r"“([^“”]{1,400})[”\"]|\"([^\"“”]{1,400})[\"”]|「([^「」]{1,400})」|『([^『』]{1,400})』|‘([^‘’]{1,400}(?:’\w[^‘’]{0,400}){0,9})’(?!\w)"
     r"|(?<![\w'])'([^'\n]{1,200}(?:'(?:s|t|m|re|ve|ll|d)\b[^'\n]{0,200}){0,9})'(?!\w)"
 )
+_TITLE = re.compile(r"《[^《》]{1,100}》")
 _END = re.compile(r"(?<=[。！？!?；])|(?<=\.)(?=\s+\S)|\n\s*(?=[-*•·\d\n])|\n\s*\n|(?<=[。.!?:：])\s*\n")
 _ABBREVIATION = re.compile(r"\b(?:mr|mrs|ms|dr|prof|vs|e\.g|i\.e|approx|no)\.$")
 
@@ -73,6 +74,8 @@ def quotes(text: str) -> list[Quote]:
 def sentences(text: str) -> list[Sentence]:
     """The clue's sentences, folded, with quoted words masked: what was said is no claim about a face."""
     folded = fold(text)
+    for title in _TITLE.finditer(text):
+        folded = folded[: title.start()] + MASK * len(title[0]) + folded[title.end() :]
     for quote in quotes(text):
         folded = folded[: quote.start] + MASK * (quote.end - quote.start) + folded[quote.end :]
     found: list[Sentence] = []
