@@ -143,7 +143,7 @@ class Reader:
         right = _clause(self.sentence[anchors[-1][1] :])
         if kind["next"].match(right.lstrip()):
             return True  # "a smile would be out of place"
-        after = kind["after"].search(right)
+        after = kind["after"].search(re.split(r"\bas (?:if|though)\b", right)[0])
         return bool(after)
 
     def _is_hedged(self, anchors: Anchors) -> bool:
@@ -183,6 +183,8 @@ class Reader:
         force = bool(_FORCE.search(before))
         pivot = bool(self._pivots.search(before))
         relative = bool(re.match(r"\s*,?\s*(?:who|whose)\b", after))
+        if kind in ("person", "target") and self._pictured.match(after):
+            kind = "thing"  # "the man on the poster"
         if kind == "other" and self._is_role(text) and not self._contrasted(after):
             kind = "other" if self.named or self.gender or possessive else "target"
         if kind == "person" and (relative or pivot) and not force and (self.named or self.gender):
@@ -256,7 +258,8 @@ class Reader:
             if mention.start > start and not self._inside(mention, anchors):
                 continue
             who, gender = mention.who, mention.gender
-            if who == "thing" and re.search(r"[,;]", self.sentence[mention.end : start]):
+            between = self.sentence[mention.end : start]
+            if who == "thing" and re.search(r"[,;]", between) and not re.search(r"\bits\b", between):
                 who, gender = "target", ""  # a thing is no subject that the next clause takes over
         last = max((one.end for one in self._mentions if one.end <= start and one.who == "other"), default=0)
         own = re.findall(r"\b(his|her)\b", self.sentence[max(last, start - 12) : end])
@@ -312,6 +315,13 @@ class Reader:
             rf"|(?P<person>{determiner}{adjective}{{0,3}}?(?:{someone}))"
             rf"|(?P<pronoun>\b(?:he|she|they)\b)"
             rf"|(?P<own>\bhers\b|\b(?:his|her)\b(?=\s+(?:\w+\s+){{0,2}}?(?:voice|tone|speech|smile|frown|face|brows?|eyebrows?|eyes|lips?|mouth|expression|pitch|delivery|cheeks|jaw|nose|chin)\b))"
+        )
+
+    @cached_property
+    def _pictured(self) -> re.Pattern[str]:
+        shown = r"\s+(?:on|in)\s+(?:the|an?|his|her)\s+(?:\w+\s+){0,2}?"
+        return re.compile(
+            rf"{shown}(?:poster|painting|portrait|photo|photograph|drawing|billboard|magazine|t-shirt|mural|cartoon)"
         )
 
     @cached_property
