@@ -140,9 +140,9 @@ class Reader:
     def _is_role(self, word: str, before: str, after: str) -> bool:
         """医生 as the first that is named, unless somebody else is set against it: he is the main person then."""
         alone = not before.strip() or re.search(r"[,，]$|[这那一][位名个]$", before)
-        return bool(self.words.people["roles"].fullmatch(word) and alone) and not re.search(
-            r"而[他她]|[他她](?:却|则|自己)", after
-        )
+        return bool(
+            (self.words.people["roles"].fullmatch(word) or self.words.people["family"].fullmatch(word)) and alone
+        ) and not re.search(r"而[他她]|[他她](?:却|则|自己)", after)
 
     def _person(self, word: str, known: str) -> str:
         male, female = re.search(r"男|先生|小伙|大叔|老头", word), re.search(r"女|姑娘|小姐|阿姨|老太太|妇", word)

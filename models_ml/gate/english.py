@@ -213,10 +213,9 @@ class Reader:
         return None
 
     def _is_role(self, text: str) -> bool:
-        """ "The doctor", who may well be the main person; not "her doctor" and not "the doctor beside him"."""
-        return bool(
-            re.fullmatch(rf"(?:(?:the|an?)\s+)?(?:[\w-]+\s+){{0,2}}?{self.words.people['roles'].pattern}", text)
-        )
+        """Whether it is as "the doctor", who may well be the main person; not as "the doctor beside him"."""
+        nouns = "|".join(self.words.people[name].pattern for name in ("roles", "others_male", "others_female"))
+        return bool(re.fullmatch(rf"(?:(?:the|an?)\s+)?(?:[\w-]+\s+){{0,2}}?(?:{nouns})", text))
 
     def _contrasted(self, after: str) -> bool:
         return bool(re.search(r"\b(?:while|but|whereas|;)\s*(?:he|she|the)\b", after))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from models_ml.face import AuTrack
 from models_ml.gate.finder import Claim, find
-from models_ml.gate.lexicon import fingerprint
+from models_ml.gate.lexicon import Lexicon, fingerprint, load
 from models_ml.gate.measures import FACE_UNITS, Finding, hold_face, hold_quote, hold_voice
 
 #: Of the rules and the lexicon. A clue judged by another version is judged again.
@@ -37,7 +38,7 @@ def judge(
     verdict (supported, contradicted, not_measurable), measure, value, unit, threshold, span [t0, t1] or None, reason;
     and `by: "model"` where the lexicon did not find it. Raises LexiconError for a malformed GATE_LEXICON.
     """
-    found = find(text, modality)
+    found = read(text, modality)
     verdicts = [_verdict(claim, text, au, measures, subtitle or {}, span) for claim in found]
     known = {(claim.claim, claim.who, claim.negated) for claim in found}
     for candidate in proposed:
@@ -46,6 +47,16 @@ def judge(
         if (claim.claim, claim.who, claim.negated) not in known:
             verdicts.append({**_verdict(claim, text, au, measures, subtitle or {}, span), "by": "model"})
     return verdicts
+
+
+def read(text: str, modality: str) -> tuple[Claim, ...]:
+    """The claims of a text. Remembered for a moment: who has a text early may have it read before it is judged."""
+    return _read(text, modality, load())
+
+
+@functools.lru_cache(maxsize=512)
+def _read(text: str, modality: str, lexicon: Lexicon) -> tuple[Claim, ...]:
+    return tuple(find(text, modality, lexicon))
 
 
 def _verdict(
