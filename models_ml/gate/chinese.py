@@ -43,7 +43,7 @@ class Reader:
         who = self._who(start, is_voice)
         if self._on_thing.match(self.sentence, anchors[-1][1]):
             return None
-        if self._owner.match(self.sentence, anchors[-1][1]):
+        if self._owner.match(self.sentence, anchors[-1][1]) or self._is_of_another(anchors):
             who = "other"
         if who in ("thing", "body"):
             return None
@@ -136,6 +136,15 @@ class Reader:
                 who = "thing"  # a poster of somebody
             subjects.append((start, who, bool(pivot)))
         return subjects
+
+    def _is_of_another(self, anchors: Anchors) -> bool:
+        """他和一个睁大眼睛的男孩说话: what somebody named after the claim does, when the main person is already named."""
+        start, end = anchors[0][0], anchors[-1][1]
+        named = [place for place, who, _ in self._subjects if who == "target" and place < start]
+        modified = re.match(
+            rf"[睛巴子毛头唇]?着?的[^,，。]{{0,2}}?{self.words.people['persons'].pattern}", self.sentence[end:]
+        )
+        return bool(named and modified) and not re.search(r"[是,，]", self.sentence[named[-1] : start])
 
     def _is_role(self, word: str, before: str, after: str) -> bool:
         """医生 as the first that is named, unless somebody else is set against it: he is the main person then."""
