@@ -92,13 +92,15 @@ def create_clue(
 
 
 def create_run(corpus: Corpus, *, pipeline: str = "measured", state: str = "done", **fields: Any) -> Run:
-    """A run without jobs."""
+    """A run without jobs, at its end where its state says so."""
     version, _made = Pipeline.objects.get_or_create(
         name=pipeline,
         version=1,
         defaults={"definition": {"steps": []}, "sha256": hashlib.sha256(pipeline.encode()).hexdigest()},
     )
-    return Run.objects.create(corpus=corpus, pipeline=version, state=state, **{"planned_at": timezone.now(), **fields})
+    now = timezone.now()
+    times = {"planned_at": now, "finished_at": None if state in ("queued", "running", "paused") else now}
+    return Run.objects.create(corpus=corpus, pipeline=version, state=state, **{**times, **fields})
 
 
 def create_draft(

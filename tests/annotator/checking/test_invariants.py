@@ -161,7 +161,7 @@ BREAKS: dict[str, list[str]] = {
     "every offered clue was judged": ["UPDATE checking_claim SET offered = offered || '[999999]'"],
     "a submission or decision is recorded once": [REVIEWED.format(ANOTHER)],
     "a job that is done has its effects, each once": ["""UPDATE prelabels_job SET result = '{"clue_ids": [999999]}'"""],
-    "a finished run has no open jobs": ["UPDATE prelabels_job SET state = 'queued'"],
+    "a run that has ended has no open jobs": ["UPDATE prelabels_job SET state = 'queued'"],
     "a record's current revision is its own and its highest; numbers are 1, 2, 3 …": [
         "UPDATE checking_record SET current_id = NULL"
     ],

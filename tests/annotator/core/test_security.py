@@ -466,7 +466,7 @@ def test_a_log_line_stays_one_line() -> None:
 
 
 # What changes nothing that outlives it, or keeps its own append-only rows (drafts), or is the session itself.
-UNAUDITED = {"renew", "draft", "sign-in", "sign-out", "language", "login", "logout", "files", "summarise"}
+UNAUDITED = {"renew", "draft", "sign-in", "sign-out", "language", "login", "logout", "files", "summarise", "estimate"}
 
 
 def test_every_change_leaves_an_entry_in_the_audit_trail(world: World) -> None:
