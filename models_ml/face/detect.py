@@ -6,6 +6,7 @@ Started under limits (models_ml.media.child): the decoder and the detector see a
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from typing import Any
@@ -20,9 +21,16 @@ from models_ml.media.worker import Refused, frames, open_media, picture_stream, 
 SIDE = 480  # pixels of the longer side that the detector looks at
 LEAST_FACE = 1 / 12  # of the shorter side
 MOST_FACES = 20
-#: Profiles cost three times as much as frontal faces: every so many frames they are looked for, and in between where
-#: somebody is missed who was there one frame before.
-PROFILES_EVERY = 4
+#: Looking for faces in a whole picture is what costs: it is done once a second, after a cut, where the picture changed
+#: since, and where somebody is missed. In between those who were there are followed around their places. Profiles cost
+#: twice as much again: they are looked for seldom, after a cut, and where somebody is missed.
+WHOLE_EVERY_S = 1.0
+PROFILES_EVERY_S = 2.0
+PROFILES_EVERY = 4  # frames, where that is longer
+CHANGED = 0.8  # correlation of two pictures' thumbnails below which it is not the same picture any more
+AROUND = 0.7  # of a face's side, on each of its sides: how far it moves from one frame to the next
+FOLLOWED_S = 0.5  # frames further apart than this are whole pictures
+MEMORY = 4  # frames back in which an eye's or a mouth's face is remembered
 PART = 0.35  # of a face's area
 DOUBLE = 0.3  # overlap from which two finds are one face
 SAME_SCENE = 0.5  # correlation of two pictures' thumbnails
@@ -35,6 +43,7 @@ def look(path: str, rate: float, most: int) -> list[dict[str, Any]]:
     frontal, profile = (_cascade(name) for name in ("haarcascade_frontalface_alt2", "haarcascade_profileface"))
     found: list[dict[str, Any]] = []
     before: np.ndarray | None = None
+    whole, last_whole, last_profiles = before, 0.0, -math.inf  # of the frames in which all of the picture was looked at
     with open_media(path) as container:
         stream = picture_stream(container)
         if stream is None:
@@ -56,11 +65,15 @@ def look(path: str, rate: float, most: int) -> list[dict[str, Any]]:
             small = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(float)
             cut = before is not None and _alike(before, small) < SAME_SCENE
             before = small
-            everybody = cut or len(found) % PROFILES_EVERY == 0
-            faces = _faces(grey, frontal, profile, MOST_FACES if everybody else len(found[-1]["faces"]))
-            recent = [] if cut else [face for each in found[-PROFILES_EVERY:] for face in each["faces"]]
-            faces = [face for face in faces if not any(_part_of(face, other) for other in recent)]
-            found.append({"t": round(float(time), 3), "cut": cut, "faces": faces})
+            fresh = whole is None or cut or time - last_whole > WHOLE_EVERY_S - 1e-6 or _alike(whole, small) < CHANGED
+            there = None if fresh or step > FOLLOWED_S else _followed(grey, frontal, profile, found[-1]["faces"])
+            if there is None:
+                profiles = cut or time - last_profiles > max(PROFILES_EVERY_S, PROFILES_EVERY * step) - 1e-6
+                faces = _faces(grey, frontal, profile, MOST_FACES if profiles else len(found[-1]["faces"]))
+                recent = [] if cut else [face for each in found[-MEMORY:] for face in each["faces"]]
+                there = [face for face in faces if not any(_part_of(face, other) for other in recent)]
+                whole, last_whole, last_profiles = small, time, time if profiles else last_profiles
+            found.append({"t": round(float(time), 3), "cut": cut, "faces": there})
             if len(found) >= most:
                 break
     if not found:
@@ -85,13 +98,39 @@ def _alike(a: np.ndarray, b: np.ndarray) -> float:
 def _faces(grey: np.ndarray, frontal: Any, profile: Any, expected: int) -> list[list[float]]:
     """`[x, y, w, h, score]` in shares: frontal finds, and where those are fewer than `expected` also profiles."""
     height, width = grey.shape
-    kept = _apart(_find(grey, frontal, 1.15, 5), [])
+    least = max(24, round(min(grey.shape) * LEAST_FACE))
+    return _shares(_all(grey, frontal, profile, expected, (least, max(grey.shape))), width, height)
+
+
+def _all(grey: np.ndarray, frontal: Any, profile: Any, expected: int, sides: tuple[float, float]) -> list[list[float]]:
+    width = grey.shape[1]
+    kept = _apart(_find(grey, frontal, 1.15, 5, sides), [])
     if len(kept) < expected:
         mirrored = np.ascontiguousarray(grey[:, ::-1])
-        turned = [[width - x - w, y, w, h, score] for x, y, w, h, score in _find(mirrored, profile, 1.2, 4)]
-        kept = _apart(_find(grey, profile, 1.2, 4) + turned, kept)
-    sides = (width, height, width, height)
-    return [[*(round(v / side, 4) for v, side in zip(find, sides, strict=False)), round(find[4], 2)] for find in kept]
+        turned = [[width - x - w, y, w, h, score] for x, y, w, h, score in _find(mirrored, profile, 1.2, 4, sides)]
+        kept = _apart(_find(grey, profile, 1.2, 4, sides) + turned, kept)
+    return kept
+
+
+def _shares(finds: list[list[float]], width: int, height: int) -> list[list[float]]:
+    of = (width, height, width, height)
+    return [[*(round(v / side, 4) for v, side in zip(find, of, strict=False)), round(find[4], 2)] for find in finds]
+
+
+def _followed(grey: np.ndarray, frontal: Any, profile: Any, faces: list[list[float]]) -> list[list[float]] | None:
+    """The faces of the frame before, as they are now, looked for around their places; None where one is missed."""
+    height, width = grey.shape
+    now: list[list[float]] = []
+    for face in faces:
+        x, y, w, h = (share * side for share, side in zip(face, (width, height, width, height), strict=False))
+        left, top = max(0, round(x - AROUND * w)), max(0, round(y - AROUND * h))
+        part = np.ascontiguousarray(grey[top : round(y + h + AROUND * h), left : round(x + w + AROUND * w)])
+        finds = _all(part, frontal, profile, 1, (0.75 * w, 1.35 * w))
+        if not finds:
+            return None
+        near = max(finds, key=lambda find: find[4])
+        now.append([near[0] + left, near[1] + top, *near[2:]])
+    return _shares(_apart(now, []), width, height)
 
 
 def _apart(finds: list[list[float]], kept: list[list[float]]) -> list[list[float]]:
@@ -114,11 +153,14 @@ def _inside(a: list[float], b: list[float]) -> bool:
     return large[0] < x < large[0] + large[2] and large[1] < y < large[1] + large[3]
 
 
-def _find(grey: np.ndarray, cascade: Any, step: float, neighbours: int) -> list[list[float]]:
-    least = max(24, round(min(grey.shape) * LEAST_FACE))
+def _find(
+    grey: np.ndarray, cascade: Any, step: float, neighbours: int, sides: tuple[float, float]
+) -> list[list[float]]:
+    least, most = max(20, round(sides[0])), round(sides[1])
     boxes, _levels, scores = cascade.detectMultiScale3(
-        grey, scaleFactor=step, minNeighbors=neighbours, minSize=(least, least), outputRejectLevels=True
-    )
+        grey, scaleFactor=step, minNeighbors=neighbours, minSize=(least, least), maxSize=(most, most),
+        outputRejectLevels=True,
+    )  # fmt: skip
     return [[*map(float, box), float(score)] for box, score in zip(boxes, scores, strict=True)]
 
 

@@ -17,7 +17,7 @@ from models_ml.face.boxes import iou, thinned, where
 from models_ml.media import MediaError
 from models_ml.media.child import run_limited
 
-DETECTOR = "opencv-haar-1"  # named where the tracks are stored; raised when the result for a file may change
+DETECTOR = "opencv-haar-2"  # named where the tracks are stored; raised when the result for a file may change
 RATE = 4.0  # frames looked at per second
 MOST_FRAMES = 240
 SAME = 0.25  # overlap of a face with itself, one sample later

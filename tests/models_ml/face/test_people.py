@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from models_ml.face import detect
 from models_ml.face.boxes import overlap_over_time, where
 from models_ml.face.people import linked, people, tracks_of
 from models_ml.media import MediaError
@@ -59,6 +60,40 @@ def test_a_cut_ends_a_track_although_a_face_is_at_the_same_place(videos):
 
 def test_where_nobody_is_seen_there_are_no_people(videos):
     assert people(videos / "nobody.mp4") == []
+
+
+def test_whole_pictures_are_searched_once_a_second_and_faces_followed_in_between(videos, monkeypatch):
+    """What the step's time is made of: `_find` over the whole picture costs ten times the one around a face."""
+    whole, find = [], detect._find
+
+    def counted(grey, *more):
+        whole.append(grey.shape == (240, 480))
+        return find(grey, *more)
+
+    monkeypatch.setattr(detect, "_find", counted)
+    found = detect.look(str(videos / "two.mp4"), 4.0, 240)  # 1.6 s
+    assert len(found) == 7
+    assert sum(whole) == 2 + 2  # frontal at 0 and 1 s, profiles to both sides at 0 s
+    assert not all(whole)
+    assert all(len(frame["faces"]) == 2 for frame in found)
+
+
+def test_whoever_comes_leaves_or_moves_between_the_searches_is_still_told(tmp_path):
+    """One person walks across half the picture; another comes after 0.5 s and is gone after 1.5 s."""
+    walker, guest = next(side_by_side(1, who=(0,))), next(side_by_side(1, who=(1,)))
+    room = Image.fromarray(np.random.default_rng(2).integers(0, 255, (3, 6, 3), dtype=np.uint8)).resize((960, 240))
+    pictures = []
+    for i in range(50):
+        picture = room.copy()
+        picture.paste(walker.resize((120, 120)), (6 * i, 60))
+        if 12 <= i < 37:
+            picture.paste(guest.resize((120, 120)), (700, 60))
+        pictures.append(picture)
+    by_start = sorted(people(write_video(tmp_path / "walk.mp4", pictures)), key=lambda person: person["span"][0])
+    assert len(by_start) == 2
+    assert by_start[0]["presence"] == 1.0
+    assert by_start[0]["boxes"][-1][1] - by_start[0]["boxes"][0][1] == pytest.approx(6 * 43 / 960, abs=0.03)
+    assert by_start[1]["span"] == [pytest.approx(0.75, abs=0.3), pytest.approx(1.25, abs=0.05)]  # 1 s late at most
 
 
 def test_half_an_hour_is_looked_at_in_bounded_time_and_memory(tmp_path):
