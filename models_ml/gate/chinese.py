@@ -138,7 +138,7 @@ class Reader:
         return subjects
 
     def _is_of_another(self, anchors: Anchors) -> bool:
-        """他和一个睁大眼睛的男孩说话: what somebody named after the claim does, when the main person is already named."""
+        """他和一个睁大眼睛的男孩说话: it is of whom it precedes, where the main person was named before."""
         start, end = anchors[0][0], anchors[-1][1]
         named = [place for place, who, _ in self._subjects if who == "target" and place < start]
         modified = re.match(

@@ -25,9 +25,20 @@ _BASE_AFTER = re.compile(
 )
 _SUBJECT_VERB = re.compile(r"\b(?:is|are|was|were|has|have|remains?|stays?|keeps?|seems?|becomes?|grows?|sounds?)\b")
 _FORCE = re.compile(
-    r"(?:^|,|;|:|\(|\b(?:and|but|while|as|whereas|when|because|although|though|since|if|that|then|until|so|yet|or|nor|which|who|whenever|after|before|where|like)\s)\s*$"
+    r"(?:^|,|;|:|\(|\b(?:and|but|while|as|whereas|when|because|although|though|since|if|that|then|until|so|yet|or|nor|"
+    r"which|who|whenever|after|before|where|like)\s)\s*$"
 )
 _PERSONAL = {"he": "m", "him": "m", "his": "m", "she": "f", "her": "f", "hers": "f"}
+_EDGE = r"(?<![\w'-])(?=\w)"
+_OF_A_FACE = (
+    "voice|tone|speech|smile|frown|face|brows?|eyebrows?|eyes|lips?|mouth|expression|pitch|delivery|cheeks|jaw|nose|"
+    "chin"
+)
+_PRONOUNS = (
+    r"(?P<pronoun>\b(?:he|she|they)\b)|(?P<own>\bhers\b"
+    rf"|\b(?:his|her)\b(?=\s+(?:\w+\s+){{0,2}}?(?:{_OF_A_FACE})\b))"
+)
+_ONLY_PRONOUNS = re.compile(_PRONOUNS)
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,8 @@ class Reader:
     def _people(self, sentence: str) -> list[_Mention]:
         found: list[_Mention] = []
         taken = 0
-        for match in self._named.finditer(sentence):
+        named = self._named if self._nouns.search(sentence) else _ONLY_PRONOUNS
+        for match in named.finditer(sentence):
             if match.start() < taken:
                 continue
             kind = str(match.lastgroup)
@@ -195,7 +207,7 @@ class Reader:
             kind = self._person(text, gender, force)
         if kind == "pronoun":
             kind = "target"
-            if self.gender and gender and gender != self.gender and self._other_before(match.start(), gender, sentence):
+            if self.gender and gender and gender != self.gender:
                 kind = "other"
             elif force and not self.gender:
                 self.gender = gender
@@ -242,9 +254,6 @@ class Reader:
         if self.named and force and re.match(r"(?:an?|another)\b", text):
             return "other"
         return "target"
-
-    def _other_before(self, place: int, gender: str, sentence: str) -> bool:
-        return True
 
     def _who(self, anchors: Anchors) -> str:
         start, end = anchors[0][0], anchors[-1][1]
@@ -304,17 +313,34 @@ class Reader:
         doing = rf"(?:\s+(?:who\s+is\s+|who\s+|is\s+)?(?:{posture}))*"
         person = rf"(?:him|her|them|me|(?:the|his|her|an?)\s+(?:{anybody}))"
         object_ = r"(?:\s+(?:him|her|them|me|(?:the|his|her)\s+\w+))?"
+        noun = rf"(?:{determiner}{adjective}{{0,2}}?)?"
         return re.compile(
-            rf"(?P<other>(?:{determiner}{adjective}{{0,2}}?)?{people['marks_before']}\s+{adjective}{{0,2}}?(?:{anybody}|one|voice)(?:{doing}\s+{where}{object_})?"
-            rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{anybody}){doing}\s+{people['marks_near']}\s+{person}"
-            rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{anybody}){doing}\s+{where}{object_}"
-            rf"|(?:{determiner}{adjective}{{0,2}}?)?(?:{role}))"
-            rf"|(?P<target>(?:{determiner}{adjective}{{0,2}}?)?{people['target']})"
-            rf"|(?P<thing>(?:{determiner}{adjective}{{0,2}}?)?{people['things']})"
+            rf"{_EDGE}(?:(?P<other>{noun}{people['marks_before']}\s+{adjective}{{0,2}}?(?:{anybody}|one|voice)"
+            rf"(?:{doing}\s+{where}{object_})?"
+            rf"|{noun}(?:{anybody}){doing}\s+(?:{people['marks_near']}\s+{person}|{where}{object_})"
+            rf"|{noun}(?:{role}))"
+            rf"|(?P<target>{noun}{people['target']})"
+            rf"|(?P<thing>{noun}{people['things']})"
             rf"|(?P<person>{determiner}{adjective}{{0,3}}?(?:{someone}))"
-            rf"|(?P<pronoun>\b(?:he|she|they)\b)"
-            rf"|(?P<own>\bhers\b|\b(?:his|her)\b(?=\s+(?:\w+\s+){{0,2}}?(?:voice|tone|speech|smile|frown|face|brows?|eyebrows?|eyes|lips?|mouth|expression|pitch|delivery|cheeks|jaw|nose|chin)\b))"
+            rf"|{_PRONOUNS})"
         )
+
+    @cached_property
+    def _nouns(self) -> re.Pattern[str]:
+        """A quick look whether anything but pronouns is named at all."""
+        lists = (
+            "male",
+            "female",
+            "any",
+            "others",
+            "roles",
+            "others_male",
+            "others_female",
+            "target",
+            "things",
+            "marks_before",
+        )
+        return re.compile(_EDGE + "(?:" + "|".join(self.words.people[name].pattern for name in lists) + ")")
 
     @cached_property
     def _pictured(self) -> re.Pattern[str]:

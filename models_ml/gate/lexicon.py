@@ -120,7 +120,23 @@ def _load(path: Path, extra: Path | None) -> Lexicon:
                     claim, text, language, expression, field.endswith("_not"), field.startswith("audio_"), keys
                 )
                 patterns[language].append(found)
+    _check_words(raw, (extra or path).name)
     return Lexicon({k: tuple(v) for k, v in patterns.items()}, raw["context"], raw["people"], raw)
+
+
+def _check_words(raw: dict[str, Any], name: str) -> None:
+    """Context words and people are patterns too. Raises LexiconError naming the entry."""
+    for part in ("context", "people"):
+        for language, entries in raw[part].items():
+            compiler = _Compiler(raw, language)
+            for entry, value in entries.items():
+                for field, items in (value if isinstance(value, dict) else {"": value}).items():
+                    for text in items if field != "source" else ():
+                        try:
+                            compiler.any_of([text])
+                        except LexiconError as error:
+                            where = ".".join(filter(None, (part, language, entry, field)))
+                            raise LexiconError(f"{name}: {where}: {text!r}: {error}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -324,10 +340,12 @@ _NOT_SPOKEN = (
 _OWN = r"(?:(?:his|her|their|the|its|both)\s+)?(?:\w+\s+)?"
 #: Words between the elements of an English pattern: before a noun, in a predicate, after a verb of speaking.
 ENGLISH = (
-    rf"(?:{GLUE}(?:(?:both|all) of (?:his|her|their|the)|{_OWN}(?:{_PARTS})(?:,\s*{_OWN}(?:{_PARTS}))*,?\s+(?:and|or|nor)"
+    rf"(?:{GLUE}(?:(?:both|all) of (?:his|her|their|the)"
+    rf"|{_OWN}(?:{_PARTS})(?:,\s*{_OWN}(?:{_PARTS}))*,?\s+(?:and|or|nor)"
     rf"|(?!(?:{_NOT_NP})\b)[\w']+)){{0,4}}?",
     rf"(?:(?:,?\s+(?:and|or|nor)|,)\s+{_OWN}(?:{_PARTS})\b)*(?:,?\s+(?:that|which)\b)?"
-    rf"(?:,?\s+(?:but|and|yet|though|nor\s+(?:does|do|did|is|was))\s+it\b|(?:\s*,\s*|{GLUE})(?!(?:{_NOT_PREDICATE})\b)[\w']+){{0,8}}?",
+    rf"(?:,?\s+(?:but|and|yet|though|nor\s+(?:does|do|did|is|was))\s+it\b"
+    rf"|(?:\s*,\s*|{GLUE})(?!(?:{_NOT_PREDICATE})\b)[\w']+){{0,8}}?",
     rf"(?:{GLUE}(?!(?:{_NOT_SPOKEN})\b)[\w']+"
     rf"(?:(?<=ly)(?:,?\s+(?:and|but)\b|,))?){{0,6}}?",
 )
