@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -42,10 +42,11 @@ def read_rows(path_or_text: str | Path, wanted: Callable[[str, list[str]], list[
     become NaN; any other word in a wanted column is an AuTrackError that names file, line and column.
     """
     with _opened(path_or_text) as (name, stream):
-        rows = _cells(name, stream)
+        rows = _rows(name, stream)
         try:
             _first, head = next(rows, (1, []))
-            header = [cell.strip().lstrip("\ufeff") for cell in head]
+            cells = head.split(",") if isinstance(head, str) else head
+            header = [cell.strip().lstrip("\ufeff") for cell in cells]
             if not any(header):
                 raise AuTrackError(f"{name}: the file is empty")
             named = [column for column in header if column]
@@ -73,12 +74,12 @@ def _opened(path_or_text: str | Path) -> Iterator[tuple[str, TextIO]]:
         yield path.name, stream
 
 
-def _cells(name: str, stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of each row. OpenFace never quotes; from the first quotation mark on, the csv module reads."""
+def _rows(name: str, stream: Iterable[str]) -> Iterator[tuple[int, str | list[str]]]:
+    """(line, row) of each row: its text; from the first quotation mark on (OpenFace has none) the csv module's cells."""
     stream = iter(stream)
     for number, line in enumerate(stream, 1):
         if '"' not in line:
-            yield number, line.rstrip("\r\n").split(",")
+            yield number, line.rstrip("\r\n")
             continue
         quoted = csv.reader(itertools.chain([line], stream), strict=True)
         try:
@@ -90,26 +91,25 @@ def _cells(name: str, stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _table(
-    name: str, rows: Iterator[tuple[int, list[str]]], header: list[str], columns: list[str]
+    name: str, rows: Iterator[tuple[int, str | list[str]]], header: list[str], columns: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    places = [header.index(column) for column in columns]
-    pick: Callable[[list[str]], Iterable[str]] = (
-        itemgetter(*places) if len(places) > 1 else lambda row: [row[places[0]]]
-    )
+    wanted = _cutter(header, columns)
     parts: list[np.ndarray] = []
     lines: list[int] = []
     chunk: list[list[float]] = []
     for line, row in rows:
-        if len(row) != len(header):
-            if not any(cell.strip() for cell in row):
+        found = row.count(",") + 1 if isinstance(row, str) else len(row)
+        if found != len(header):
+            if _is_blank(row):
                 continue
-            raise AuTrackError(f"{name}: line {line}: {len(row)} cells where the header has {len(header)}")
+            raise AuTrackError(f"{name}: line {line}: {found} cells where the header has {len(header)}")
+        cells = wanted(row)
         try:
-            values = list(map(float, pick(row)))
+            values = list(map(float, cells))
         except ValueError:
-            if not any(cell.strip() for cell in row):
+            if _is_blank(row):
                 continue
-            values = [_number(row[place], name, line, columns[i]) for i, place in enumerate(places)]
+            values = [_number(cell, name, line, column) for cell, column in zip(cells, columns, strict=True)]
         lines.append(line)
         chunk.append(values)
         if len(chunk) == CHUNK:
@@ -122,6 +122,34 @@ def _table(
     table = np.concatenate(parts)
     table[~np.isfinite(table)] = np.nan
     return np.array(lines), table
+
+
+def _cutter(header: list[str], columns: list[str]) -> Callable[[str | list[str]], Sequence[str]]:
+    """What takes the cells of these columns out of a row.
+
+    A full row has 700 cells; the wanted ones stand at its ends, so that the text between them is never cut up.
+    """
+    places = [header.index(column) for column in columns]
+    ends = [-1, *sorted(places), len(header)]
+    gap = max(range(len(ends) - 1), key=lambda i: ends[i + 1] - ends[i])
+    head, tail = ends[gap] + 1, len(header) - ends[gap + 1]  # cells before and behind the widest gap
+    skipped = len(header) - head - tail
+
+    def cut(row: str | list[str]) -> Sequence[str]:
+        if not isinstance(row, str):
+            return [row[place] for place in places]
+        cells = row.split(",", head)[:head] if head else []
+        if tail:
+            cells += row.rsplit(",", tail)[-tail:]
+        return pick(cells)
+
+    near = [place if place < head else place - skipped for place in places]
+    pick: Callable[[list[str]], Sequence[str]] = itemgetter(*near) if len(near) > 1 else lambda cells: [cells[near[0]]]
+    return cut
+
+
+def _is_blank(row: str | list[str]) -> bool:
+    return not (row.replace(",", "").strip() if isinstance(row, str) else any(cell.strip() for cell in row))
 
 
 def _number(cell: str, name: str, line: int, column: str) -> float:

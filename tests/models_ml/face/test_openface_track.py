@@ -85,3 +85,18 @@ def test_an_empty_a_missing_and_a_binary_file_are_told(tmp_path):
     for name, says in (("empty.csv", "empty"), ("binary.csv", "UTF-8"), ("none.csv", "No such file")):
         with pytest.raises(AuTrackError, match=f"{name}.*{says}"):
             read_openface(tmp_path / name)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("at", [0, 3, 6])
+def test_wanted_columns_are_found_wherever_they_stand(at, quote):
+    head = ["AU12_r", "timestamp", "AU04_c", "confidence", "frame", "success"]
+    cells = ["2.5", "0.04", "1", "0.9", "7", "1"]
+    head[at:at] = [f"x_{i}" for i in range(300)]
+    cells[at:at] = ["word"] * 300  # nobody asks what these hold
+    text = f"{','.join(head)}\n{quote}{f'{quote},{quote}'.join(cells)}{quote}\n{',' * 305}\n\n"
+    track = read_openface(text)
+    assert (track.frames.tolist(), track.timestamps.tolist(), track.confidence.tolist()) == ([7], [0.04], [0.9])
+    assert (track.intensity["AU12"].tolist(), track.presence["AU04"].tolist()) == ([2.5], [1.0])
+    with pytest.raises(AuTrackError, match="line 3: 307 cells where the header has 306"):
+        read_openface(f"{text.splitlines()[0]}\n{','.join(cells)}\n{',' * 305}1,\n")
