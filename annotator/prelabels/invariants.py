@@ -22,6 +22,7 @@ QUERIES: list[tuple[str, str, str]] = [
         "kept",
         "a job that nothing keeps waiting is ready",
         """SELECT 'job ' || job.id, job.step || ' waits for nobody' FROM prelabels_job job
+           JOIN prelabels_run run ON run.id = job.run_id AND run.state <> 'cancelled'
            WHERE job.state = 'queued' AND NOT job.ready AND NOT EXISTS (
              SELECT 1 FROM prelabels_job before WHERE before.run_id = job.run_id AND before.clip_id = job.clip_id
              AND before.state IN ('queued', 'running') AND before.step = ANY(job.after))""",

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from annotator.clips.models import Clip, Corpus
 from annotator.core.errors import Invalid
-from annotator.prelabels import creation, selection, services, tallies
+from annotator.prelabels import creation, invariants, selection, services, tallies
 from annotator.prelabels.models import Job, Run, RunClip, RunTally
 from annotator.prelabels.runs import close_ended
 from tests.support.factories import create_clip, create_corpus, create_record
@@ -422,3 +422,56 @@ def test_makers_killed_again_and_again_leave_no_gap_and_make_nothing_twice(trans
     assert run.jobs.count() == 12_000
     assert Job.objects.values("clip", "step").distinct().count() == 12_000
     check_tallies(run)
+
+
+def test_nothing_is_judged_ready_while_a_cancelled_run_is_wound_up() -> None:
+    run = services.create_run(None, corpus_of(2), "measured")  # 6 jobs, of which 4 are cancelled at once
+    services.cancel_run(None, run)
+    left = run.jobs.filter(state="queued")
+    assert left.count() == 2
+    assert not left.filter(ready=True, after__len__gt=0).exists(), "nobody will take it; judging costs"
+    assert not [name for name, query in ready_promises() if broken(query)]
+    check_tallies(run)
+    assert creation.wind_up(run.pk)
+    run.refresh_from_db()
+    assert (run.jobs.filter(state="cancelled").count(), run.finished_at is None) == (6, False)
+
+
+def test_ready_follows_every_other_change() -> None:
+    corpus = corpus_of(2)
+    going, gone, ending = (services.create_run(None, corpus, "measured") for _ in range(3))
+
+    def last(run: Run) -> list[bool]:
+        return list(run.jobs.filter(step="coarse_template").order_by("clip__name").values_list("ready", flat=True))
+
+    def first_of(run: Run, clip: str) -> Any:
+        return run.jobs.filter(clip__name=clip).exclude(step="coarse_template")
+
+    first_of(going, "c000").filter(step="au_expression").update(state="done")
+    assert last(going) == [False, False], "one of two is open"
+    Run.objects.filter(pk=gone.pk).update(state="cancelled")
+    both = Job.objects.filter(run__in=[going, gone], clip__name="c000", state="queued").exclude(step="coarse_template")
+    both.update(state="cancelled")  # one statement over a run that goes on and one that does not
+    assert last(going) == [True, False], "in a run that goes on, what comes after a cancelled job is ready"
+    assert last(gone) == [False, False]
+    first_of(going, "c000").filter(step="au_expression").update(state="queued", finished_at=None)
+    assert last(going) == [False, False], "queued again, it is waited for again"
+    first_of(going, "c000").update(state="skipped", reason="because")
+    assert last(going) == [True, False]
+
+    first_of(ending, "c001").update(state="running", lease_end=timezone.now())
+    Run.objects.filter(pk=ending.pk).update(state="cancelled")
+    first_of(ending, "c001").update(state="done", lease_end=None)
+    assert last(ending) == [False, True], "what was at work when the run was cancelled has ended like any other"
+    going.jobs.filter(step="coarse_template").update(state="queued", step="coarse_template#1")
+    assert not [name for name, query in ready_promises() if broken(query)]
+
+
+def ready_promises() -> list[tuple[str, str]]:
+    return [(name, query) for _promise, name, query in invariants.QUERIES if "ready" in name]
+
+
+def broken(query: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchall()
