@@ -292,5 +292,6 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
         "celery": {"level": LOG_LEVEL},
+        "httpx2": {"level": "WARNING"},  # a line for every call of a model
     },
 }

@@ -1,56 +1,100 @@
-"""POST over kept connections, within one deadline: names, headers that drip byte by byte, and the body together.
+"""Calls with `openai` over kept connections, within one deadline: names, headers that drip byte by byte, and the body.
 
-One pool per process (and proxy) keeps connections open between calls, so that a call costs no handshake. httpcore2 is
-used directly: its network backend is where every single read and write can be given no more than the time left.
-Importing this module needs httpcore2; `models_ml.llm.wire` does so at the first call.
+`create` is openai's own method for a chat completion; its client sends through `Transport`. One pool per process (and
+proxy) keeps connections open between calls, so that a call costs no handshake. The pool is of httpcore2, which openai's
+httpx2 stands on: its network backend is where every single read and write can be given no more than the time left.
+Importing this module needs openai; `models_ml.llm.wire` does so at the first call.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import queue
+import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore2
+import httpx2
+import openai
 
-from models_ml.llm.endpoint import is_metadata_address
+from models_ml.llm.endpoint import Endpoint, is_metadata_address
 
 CONNECT_S = 10.0
 KEPT = 100  # idle connections of a process
 KEPT_S = 60.0
 DRAIN_S = 0.05
 STALE_S = 2.0  # a kept connection that the server has closed shows it at once, not after working on the request
+ERROR_BYTES = 1 << 16  # of the body of an HTTP error
+CLIENTS = 256  # servers of which a process remembers the client
+# What is read of a response's headers, without parameters. Others would take effect on the way: a cookie, a coding, a
+# charset, a place to go to.
+READ = (b"content-type", b"retry-after")
+PROXIES = tuple(name for kind in ("http", "https", "all", "no") for name in (f"{kind}_proxy", f"{kind}_proxy".upper()))
 
 
-class Timeout(Exception):
+class Timeout(httpx2.TimeoutException):
     """The deadline passed."""
 
 
-class Broken(Exception):
+class Broken(httpx2.RequestError):
     """No connection, or one that broke off."""
 
 
-@dataclass(frozen=True)
-class Response:
-    """Status, headers (names in lower case) and the body as it arrives."""
+class _Client(openai.OpenAI):
+    """openai's client without what it reads from OPENAI_* for every server alike: keys, organisations, headers."""
 
-    status: int
-    headers: dict[str, str]
-    chunks: Iterator[bytes]
+    @property
+    def default_headers(self) -> dict[str, str | openai.Omit]:
+        return {
+            "Accept": "application/json, text/event-stream",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": "emer-workbench",
+        }
 
-    def drain(self) -> None:
-        """Take the end of a stream of which everything was read that matters, so that the connection can be kept."""
-        _call.deadline = min(_call.deadline, time.monotonic() + DRAIN_S)
-        try:
-            for _chunk in self.chunks:
-                pass
-        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError):
-            pass  # then it is closed
+
+@lru_cache(CLIENTS)
+def _create_at(base_url: str, api_key: str) -> Callable[..., Any]:
+    try:
+        client = _Client(
+            base_url=base_url,
+            api_key=api_key or "none",  # openai wants one; `create` sends none where there is none
+            max_retries=0,
+            http_client=httpx2.Client(transport=Transport(), trust_env=False, follow_redirects=False),
+        )
+    except httpx2.InvalidURL as error:
+        raise Broken(str(error)) from error
+    return client.chat.completions.with_streaming_response.create
+
+
+def create(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str]) -> Any:
+    """openai's context manager of the response to a chat request, which is sent on entering; the body is still to come.
+
+    One client per server and key is kept, for all threads. Raises what openai raises; behind an APIConnectionError, and
+    while the body is read, that is Timeout when all of it together takes longer than ``endpoint.timeout_s``, Broken
+    where there is no connection.
+    """
+    key: object = f"Bearer {endpoint.api_key}" if endpoint.api_key else openai.omit
+    ask = _create_at(endpoint.base_url.rstrip("/"), endpoint.api_key)
+    # The messages go as they are: openai would look through each by its types, which costs a sixth of a call.
+    told = request | {"messages": [], "extra_body": {"messages": request["messages"]}}
+    return ask(**told, extra_headers={**headers, "Authorization": key}, timeout=endpoint.timeout_s)
+
+
+def drain(chunks: Iterator[bytes]) -> None:
+    """Take the end of a stream of which everything was read that matters, so that the connection can be kept."""
+    _call.deadline = min(_call.deadline, time.monotonic() + DRAIN_S)
+    with suppress(Timeout, Broken):  # then it is closed
+        for _chunk in chunks:
+            pass
 
 
 class _Call(threading.local):
@@ -72,35 +116,65 @@ _pools: dict[str, httpcore2.ConnectionPool] = {}
 _pools_lock = threading.Lock()
 
 
-@contextmanager
-def post(url: str, headers: dict[str, str], body: bytes, seconds: float) -> Iterator[Response]:
-    """Send ``body`` and give the response while it comes in. Redirects are not followed: what may go to this server
-    may not go to wherever it points.
+class Transport(httpx2.BaseTransport):
+    """How openai's client reaches a server: every request within the deadline that its read timeout gives for all."""
 
-    A kept connection that turns out to be closed by the server is replaced by a new one without a word. Raises
-    Timeout when all of it together takes longer than ``seconds``, Broken where there is no connection.
-    """
-    began = time.monotonic()
-    _call.deadline = began + seconds
-    target = httpcore2.URL(url)
-    fields = list({"Host": _host(target), "Content-Length": str(len(body)), **headers}.items())
-    with _translated(seconds):
-        while True:
-            _call.connected = _call.answered = False
-            request = httpcore2.Request("POST", target, headers=fields, content=body, extensions=_timeouts())
-            try:
-                response = _pool_for(url).handle_request(request)
-                break
-            except (httpcore2.NetworkError, httpcore2.RemoteProtocolError):
-                stale = not (_call.connected or _call.answered) and time.monotonic() - began < STALE_S
-                if not stale:
-                    raise
-        try:
-            named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-            assert isinstance(response.stream, Iterable)
-            yield Response(response.status, named, iter(response.stream))
-        finally:
-            response.close()
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The response while it comes in. A kept connection that turns out to be closed by the server is replaced by a
+        new one without a word. Of an HTTP error's body no more than ERROR_BYTES are read, and what stops it is no
+        failure: the status is the news. Raises Timeout, Broken."""
+        began = time.monotonic()
+        seconds = request.extensions["timeout"]["read"]
+        _call.deadline = began + seconds
+        url = request.url
+        target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        # What openai tells of this machine is nobody's business.
+        told = ((name.title(), value) for name, value in request.headers.raw)
+        fields = [(name, value) for name, value in told if not name.startswith(b"X-Stainless-")]
+        with _translated(seconds):
+            while True:
+                _call.connected = _call.answered = False
+                asked = httpcore2.Request(
+                    request.method, target, headers=fields, content=request.read(), extensions=_timeouts()
+                )
+                try:
+                    response = _pool_for(str(url)).handle_request(asked)
+                    break
+                except (httpcore2.NetworkError, httpcore2.RemoteProtocolError):
+                    stale = not (_call.connected or _call.answered) and time.monotonic() - began < STALE_S
+                    if not stale:
+                        raise
+        named = {name.lower(): value.partition(b";")[0] for name, value in response.headers}
+        kept = [(name, named[name]) for name in READ if name in named]
+        return httpx2.Response(response.status, headers=kept, stream=_Body(response, seconds))
+
+
+class _Body(httpx2.SyncByteStream):
+    """The bytes of a response as they arrive."""
+
+    def __init__(self, response: httpcore2.Response, seconds: float) -> None:
+        self.response, self.seconds = response, seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._all() if self.response.status < 300 else self._beginning()
+
+    def _all(self) -> Iterator[bytes]:
+        assert isinstance(self.response.stream, Iterable)
+        with _translated(self.seconds):
+            yield from self.response.stream
+
+    def _beginning(self) -> Iterator[bytes]:
+        left = ERROR_BYTES
+        with suppress(Timeout, Broken):
+            for chunk in self._all():
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    return
+
+    def close(self) -> None:
+        with suppress(httpcore2.NetworkError, httpcore2.TimeoutException, OSError):
+            self.response.close()
 
 
 @contextmanager
@@ -118,12 +192,6 @@ def _translated(seconds: float) -> Iterator[None]:
 
 def _timeouts() -> dict[str, dict[str, float]]:
     return {"timeout": {"connect": min(CONNECT_S, _call.left()), "pool": _call.left()}}
-
-
-def _host(url: httpcore2.URL) -> str:
-    host = url.host.decode()
-    host = f"[{host}]" if ":" in host else host
-    return host if url.port is None else f"{host}:{url.port}"
 
 
 class _Stream(httpcore2.NetworkStream):
@@ -175,19 +243,57 @@ class _Backend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         _call.connected = True  # or tried to: what fails now is not the fault of a kept connection
-        stream = self.inner.connect_tcp(host, port, min(CONNECT_S, _call.left()), local_address, socket_options or [])
-        reached = stream.get_extra_info("server_addr")[0]
-        if is_metadata_address(reached):
-            stream.close()
-            raise httpcore2.ConnectError(f"{host} leads to {reached}, which is never a model server")
-        return _Stream(stream)
+        until = time.monotonic() + min(CONNECT_S, _call.left())
+        failed: Exception = httpcore2.ConnectError(f"{host} has no address")
+        addresses = _addresses(host, port, until)
+        for number, address in enumerate(addresses):
+            if is_metadata_address(address):
+                raise httpcore2.ConnectError(f"{host} leads to {address}, which is never a model server")
+            try:
+                # Each its share of the time: the first may be one from which nothing ever comes back.
+                wait = max((until - time.monotonic()) / (len(addresses) - number), 0.001)
+                return _Stream(self.inner.connect_tcp(address, port, wait, local_address, socket_options))
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failed = error
+        raise failed
 
     def sleep(self, seconds: float) -> None:
         time.sleep(min(seconds, _call.left()))
 
 
+def _addresses(host: str, port: int, until: float) -> list[str]:
+    """The addresses of a name, looked up no longer than ``until``: a resolver knows no deadline of its own."""
+    if _is_address(host):
+        return [host]
+    found: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found.put([str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
+        except (OSError, UnicodeError) as error:  # a label of a name may be too long
+            found.put(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        answer = found.get(timeout=max(until - time.monotonic(), 0.0))
+    except queue.Empty:
+        raise httpcore2.ConnectTimeout(f"the address of {host} was not found in time") from None
+    if isinstance(answer, Exception):
+        raise httpcore2.ConnectError(f"{host}: {answer}") from answer
+    return list(dict.fromkeys(answer))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _pool_for(url: str) -> httpcore2.ConnectionPool:
-    proxy = _proxy_of(url)
+    parts = urlsplit(url)
+    proxy = _proxy_of(parts.scheme, parts.netloc, tuple(map(os.environ.get, PROXIES)))
     with _pools_lock:
         pool = _pools.get(proxy)
         if pool is None:
@@ -195,15 +301,14 @@ def _pool_for(url: str) -> httpcore2.ConnectionPool:
     return pool
 
 
-def _proxy_of(url: str) -> str:
-    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of this address; "" without a proxy."""
+@lru_cache(CLIENTS)
+def _proxy_of(scheme: str, netloc: str, _environment: tuple[str | None, ...]) -> str:
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of this address; "" without a proxy. To look for them in
+    the whole environment costs a twentieth of a call, so it is done anew only when one of them has changed."""
     proxies = urllib.request.getproxies()
-    if not proxies:
+    if not proxies or urllib.request.proxy_bypass(netloc.rpartition("@")[2], proxies):
         return ""
-    parts = urlsplit(url)
-    if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2], proxies):
-        return ""
-    return proxies.get(parts.scheme) or proxies.get("all") or ""
+    return proxies.get(scheme) or proxies.get("all") or ""
 
 
 def _made(proxy: str) -> httpcore2.ConnectionPool:
@@ -221,8 +326,9 @@ def _made(proxy: str) -> httpcore2.ConnectionPool:
 
 
 def _forget() -> None:
-    """After a fork the connections belong to the parent; the child makes its own."""
+    """After a fork the connections belong to the parent; the child makes its own, and its own clients."""
     global _pools_lock
+    _create_at.cache_clear()
     _pools_lock = threading.Lock()
     _pools.clear()
 

@@ -1,4 +1,7 @@
-"""One HTTP attempt: send a chat request, read the answer (plain or streamed) within fixed bounds."""
+"""One HTTP attempt: send a chat request with `openai`, read the answer (plain or streamed) within fixed bounds.
+
+The bodies are read here and not by openai's types: servers of other make leave out what those want, and put in more.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ CHARS_PER_TOKEN = 16  # far above any real tokenizer's mean: only a server that 
 BYTES_PER_TOKEN = 2048  # one streamed event of some servers
 SPARE_BYTES = 1 << 20
 MOST_RETRY_S = 3600.0  # then it is asked again, whatever it said
-ERROR_BYTES = 1 << 16  # of the body of an HTTP error
+EXCHANGE_BYTES = 1 << 16  # of a body, for the record of a failure
 # What a body of another shape raises; a nesting without end and a number such as 1e999 among them.
 _MALFORMED = (ValueError, TypeError, AttributeError, RecursionError, OverflowError)
 
@@ -46,60 +49,58 @@ def read_answer(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, 
     Raises ModelFailure; for an HTTP error ``retry_after`` is what its header Retry-After asks for, and ``reply`` holds
     (status, the beginning of the body) as far as one came.
     """
+    import httpx2
+    import openai
+
     from models_ml.llm import transport
 
-    body = json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")
     received = bytearray()
     status: int | None = None
     try:
-        with transport.post(
-            endpoint.base_url.rstrip("/") + "/chat/completions", _headers(endpoint, headers), body, endpoint.timeout_s
-        ) as response:
-            status = response.status
-            if status >= 300:
-                raise _refused(endpoint, response, received)
-            chunks = _bounded(response.chunks, max_tokens * BYTES_PER_TOKEN + SPARE_BYTES, received)
+        with transport.create(endpoint, request, headers) as response:
+            status = response.status_code
+            chunks = response.http_response.iter_raw()
+            bounded = _bounded(chunks, max_tokens * BYTES_PER_TOKEN + SPARE_BYTES, received)
             if "text/event-stream" in response.headers.get("content-type", ""):
-                answer = _from_events(chunks, max_tokens * CHARS_PER_TOKEN)
-                response.drain()
+                answer = _from_events(bounded, max_tokens * CHARS_PER_TOKEN)
+                transport.drain(chunks)
                 return answer
-            return _from_body(chunks)
-    except transport.Timeout as error:
-        failure = ModelFailure("timeout", f"{error} from {endpoint.base_url}")
-    except transport.Broken as error:
-        said = "broke off" if status else "cannot be reached"
-        failure = ModelFailure("refused_connection", f"{endpoint.base_url} {said}: {excerpt(str(error))}")
+            return _from_body(bounded)
+    except openai.APIStatusError as error:
+        status, received = error.status_code, bytearray(error.response.content)
+        failure = _refused(endpoint, status, error.response)
+    except (openai.APIConnectionError, httpx2.RequestError) as error:
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        if isinstance(cause, httpx2.TimeoutException):
+            failure = ModelFailure("timeout", f"{cause} from {endpoint.base_url}")
+        else:
+            said = "broke off" if status else "cannot be reached"
+            failure = ModelFailure("refused_connection", f"{endpoint.base_url} {said}: {excerpt(str(cause))}")
+    except UnicodeEncodeError:
+        if (sendable := _without_half_characters(request)) == request:
+            raise
+        return read_answer(endpoint, sendable, headers, max_tokens)
     except ModelFailure as error:
         failure = error
     failure.reply = (status, bytes(received))
     raise failure
 
 
-def _headers(endpoint: Endpoint, more: dict[str, str]) -> dict[str, str]:
-    told = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **more}
-    told |= {"Accept-Encoding": "identity", "User-Agent": "emer-workbench"}
-    if endpoint.api_key:
-        told["Authorization"] = f"Bearer {endpoint.api_key}"
-    return told
+def _without_half_characters(request: dict[str, Any]) -> dict[str, Any]:
+    """With a question mark for each lone surrogate, which UTF-8 cannot hold and openai does not send."""
+    return dict(json.loads(json.dumps(request, ensure_ascii=False).encode("utf-8", "replace")))
 
 
-def _refused(endpoint: Endpoint, response: Any, received: bytearray) -> ModelFailure:
-    """The failure that an HTTP error is; what the server says of it is read as far as it goes."""
-    from models_ml.llm import transport
-
-    try:
-        for _chunk in _bounded(response.chunks, ERROR_BYTES, received):
-            pass
-    except (ModelFailure, transport.Timeout, transport.Broken):
-        pass  # the status is the news
-    said = received.decode("utf-8", "replace")
+def _refused(endpoint: Endpoint, status: int, response: Any) -> ModelFailure:
+    """The failure that an HTTP error is; what the server says of it is read as far as it went."""
+    said = response.content.decode("utf-8", "replace")
     try:
         told = json.loads(said)
         told = told.get("error", told)
         said = str(told.get("message") or told) if isinstance(told, dict) else str(told)
     except _MALFORMED:
         pass
-    failure = ModelFailure(f"http_{response.status}", f"{endpoint.base_url} answered: {excerpt(said)}")
+    failure = ModelFailure(f"http_{status}", f"{endpoint.base_url} answered: {excerpt(said)}")
     failure.retry_after = retry_seconds(response.headers.get("retry-after", ""))
     return failure
 
@@ -120,8 +121,8 @@ def _bounded(chunks: Iterator[bytes], max_bytes: int, received: bytearray) -> It
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        if len(received) < ERROR_BYTES:
-            received += chunk[: ERROR_BYTES - len(received)]
+        if len(received) < EXCHANGE_BYTES:
+            received += chunk[: EXCHANGE_BYTES - len(received)]
         if size > max_bytes:
             raise ModelFailure("truncated", f"the answer was cut by the reader after {max_bytes} bytes")
         yield chunk

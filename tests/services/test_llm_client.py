@@ -182,8 +182,10 @@ def test_a_wrong_count_of_tokens_does_not_cost_the_answer():
 
 
 def test_a_call_costs_no_more_processor_time_than_one_of_the_plain_openai_client(server):
-    """A worker of many threads is bounded by it. Measured: about a third (0.37 ms against 1.1 ms)."""
-    openai = pytest.importorskip("openai")
+    """A worker of many threads is bounded by it. Ours is openai's client too, with its own transport and without its
+    types of answers. Measured: 0.8 of the plain one (0.74 ms against 0.91 ms)."""
+    import openai
+
     plain = openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0)
     messages = [{"role": "user", "content": "How does the person feel? " * 40}]
 

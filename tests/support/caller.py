@@ -60,7 +60,8 @@ def main(how: dict[str, Any]) -> None:
     limits.LEASE_S = how.get("lease", limits.LEASE_S)
     known = limits.Limits(redis.Redis.from_url(how["redis"]), how["prefix"])
     endpoint = Endpoint(**how["endpoint"])
-    transport._pool_for(endpoint.base_url)  # reading certificates takes longer than a call
+    # Reading certificates and openai's types takes longer than a call.
+    transport._pool_for(endpoint.base_url), transport.create(endpoint, {"messages": []}, {})
     found: list[str] = []
 
     def work(number: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 CODE = """
 import sys
-for absent in ("openai", "httpcore2", "redis", "yaml", "av", "PIL", "parselmouth", "torch", "django"):
+for absent in ("openai", "httpx2", "httpcore2", "redis", "yaml", "av", "PIL", "parselmouth", "torch", "django"):
     sys.modules[absent] = None
 import models_ml.llm, models_ml.mllm, models_ml.prompts, models_ml.steps, models_ml.metrics, models_ml.serve
 ev = models_ml.steps.Evidence("c", subtitle={"zh": "我没事", "en": None})
