@@ -3,8 +3,12 @@
 Clues are judged in the transaction that stores them. What could not be (an older version of the gate, evidence that
 came or changed later: triggers take the verdict back) is judged by `judge_pending`, in chunks, from the sweeper, the
 page's button or `manage.py gate`. A clue's `gate_version` says which gate judged it, "" that none has.
+
+Reading what a clue claims and opening a track is most of the work; it is done before the transaction (`read_ahead`),
+and remembered.
 """
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -24,13 +28,15 @@ from annotator.core import audit
 from annotator.core.errors import Conflict, Gone
 from models_ml import gate, voice
 from models_ml.face import AuTrack, AuTrackError
+from models_ml.gate.judge import read as read_claims
 from models_ml.steps.measured import PROSODY_VERSION
 
+from . import tracks
 from .baseline import CLIPS_OF_A_SPEAKER
 from .gate_words import ORDER
 from .models import Clue, ProsodyMeasures
 
-CHUNK = 100  # clues whose rows are locked at a time, while the tracks of their clips are read
+CHUNK = 100  # pending clues whose clips are judged at a time, with the other clues of these clips
 JUDGE = "annotator.prelabels.tasks.judge_clues"
 Verdict = dict[str, Any]
 _VERDICTS = """
@@ -40,6 +46,8 @@ _VERDICTS = """
     WHERE clip.corpus_id = %s AND clip.withdrawn_at IS NULL AND clue.superseded_at IS NULL
     GROUP BY 1
 """
+_WRITE = """UPDATE prelabels_clue clue SET gate = judged.gate::jsonb, gate_version = judged.version
+    FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS judged(id, gate, version) WHERE clue.id = judged.id"""
 logger = structlog.get_logger(__name__)
 
 
@@ -65,7 +73,7 @@ class Facts:
         if not self._opened:
             self._opened = True
             try:
-                self._track = people.au_track(self.clip, self.person)
+                self._track = tracks.au_track(self.clip, self.person)
             except (AuTrackError, OSError, ValueError, Gone) as error:
                 logger.warning("the gate cannot read an action-unit track", clip=self.clip.name, error=str(error))
         return self._track
@@ -127,18 +135,35 @@ def verdicts(facts: Facts, clue: Clue) -> list[Verdict]:
     """The gate's verdicts on one clue; [] for a measured one, which would only be judged against itself."""
     if clue.codes or facts.clip.withdrawn_at:
         return []
-    given: dict[str, Any] = {
-        "modality": clue.modality, "measures": facts.measures, "subtitle": facts.subtitle, "span": clue.span,
-    }  # fmt: skip
-    found = gate.judge(clue.text, clue.language, au=None, **given)
-    if any(verdict["claim"] in gate.FACE_UNITS for verdict in found) and (track := facts.track()) is not None:
-        found = gate.judge(clue.text, clue.language, au=track, **given)
-    return found
+    speaks = any(claim.claim in gate.FACE_UNITS for claim in read_claims(clue.text, clue.modality))
+    return gate.judge(
+        clue.text,
+        clue.language,
+        modality=clue.modality,
+        au=facts.track() if speaks else None,
+        measures=facts.measures,
+        subtitle=facts.subtitle,
+        span=clue.span,
+    )
 
 
 def judge_clue(clue: Clue) -> list[Verdict]:
     """The verdicts on one stored clue as its clip's evidence is now; nothing is written."""
     return verdicts(facts_for([clue.clip_id])[clue.clip_id], clue)
+
+
+def read_ahead(items: Iterable[Mapping[str, Any]], clip: Clip, person: dict[str, Any] | None) -> None:
+    """Have what a model said of a clip read for its claims before it is stored, and the face that it speaks of."""
+    for item in items:
+        _read_ahead(item["text"], item["modality"], Facts(clip, {}, None, person))
+
+
+def _read_ahead(text: str, modality: str, facts: Facts) -> None:
+    try:
+        if any(claim.claim in gate.FACE_UNITS for claim in read_claims(text, modality)):
+            facts.track()
+    except Exception:  # noqa: BLE001 - said where the clue is judged
+        logger.debug("the evidence gate cannot read a clue")
 
 
 def judge_new(clues: Sequence[Clue]) -> None:
@@ -176,18 +201,18 @@ def judge_stored(clues: Iterable[Clue]) -> int:
 
 def _judge(clues: Sequence[Clue]) -> None:
     judge_new(clues)
-    Clue.objects.bulk_update(clues, ["gate", "gate_version"], batch_size=500)
+    rows = [
+        (clue.pk, None if clue.gate is None else json.dumps(clue.gate, ensure_ascii=False), clue.gate_version)
+        for clue in clues
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, [list(column) for column in zip(*rows, strict=True)])
 
 
 def pending(corpus: Corpus | None = None) -> QuerySet[Clue]:
     """Current clues that no gate has judged yet, or whose evidence has changed since."""
     rows = Clue.objects.filter(superseded_at=None, gate_version="")
     return rows if corpus is None else rows.filter(clip__corpus=corpus)
-
-
-def outdated(corpus: Corpus) -> QuerySet[Clue]:
-    """Current clues of the corpus that the gate, as it is now, has not judged."""
-    return Clue.objects.filter(clip__corpus=corpus, superseded_at=None).exclude(gate_version=gate.VERSION)
 
 
 def judge_pending(corpus: Corpus | None = None, *, seconds: float = 20.0) -> tuple[int, bool]:
@@ -197,16 +222,34 @@ def judge_pending(corpus: Corpus | None = None, *, seconds: float = 20.0) -> tup
     """
     judged, until = 0, time.monotonic() + seconds
     while True:
+        ahead = _next(corpus)
         with transaction.atomic():
             # Locked while the evidence is read: a trigger that takes a verdict back comes before or after, not between.
-            rows = pending(corpus).select_for_update(skip_locked=True, of=("self",), no_key=True)
-            clues = list(rows.order_by("id")[:CHUNK])
-            _judge(clues)
+            free = pending(corpus).select_for_update(skip_locked=True, of=("self",), no_key=True).order_by("id")
+            # Where others are at all of these, what is free behind them.
+            clues = list(free.filter(pk__in=ahead)) or list(free[:CHUNK])
+            if clues:
+                _judge(clues)
         judged += len(clues)
-        if len(clues) < CHUNK:
+        if not clues:
             return judged, False
         if time.monotonic() > until:
             return judged, True
+
+
+def _next(corpus: Corpus | None) -> list[int]:
+    """The pending clues of the next clips, and what judging them takes read without a lock: texts and tracks."""
+    heads = set(pending(corpus).order_by("id").values_list("clip_id", flat=True)[:CHUNK])
+    clues = list(pending(corpus).filter(clip__in=heads).order_by("id")[: 4 * CHUNK]) if heads else []
+    wordy = [clue for clue in clues if not clue.codes]
+    clips = Clip.objects.present().filter(pk__in={clue.clip_id for clue in wordy}).select_related("au_track", "corpus")
+    found = {clip.pk: clip for clip in clips}
+    persons = people.for_clips(found.values())
+    facts = {pk: Facts(clip, {}, None, persons.get(pk)) for pk, clip in found.items()}
+    for clue in wordy:
+        if clue.clip_id in facts:
+            _read_ahead(clue.text, clue.modality, facts[clue.clip_id])
+    return [clue.pk for clue in clues]
 
 
 @transaction.atomic

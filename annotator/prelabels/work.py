@@ -24,7 +24,7 @@ from models_ml.llm.traffic import Deferred, Spent, using
 from models_ml.media import MediaError
 from models_ml.steps import StepResult, run_step
 
-from . import claims, dispatch, endings, evidence, plans, traffic
+from . import claims, dispatch, endings, evidence, gating, plans, traffic
 from .database import patiently
 from .leases import held
 from .models import Job, Run
@@ -143,6 +143,7 @@ def perform(work: Work | Job) -> Outcome:
         else:
             with using(traffic.for_job(job)):
                 result = run_step(spec.name, found, endpoint, idempotency_key=idempotency_key(job), **options)
+            gating.read_ahead(result.clues, job.clip, work.facts.person)
     except Deferred as error:
         return Outcome("deferred", error.reason, endpoint=endpoint, spent=error.spent, seconds=error.seconds)
     except NotConfigured as error:

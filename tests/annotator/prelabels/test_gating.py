@@ -2,12 +2,14 @@
 
 import io
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection, transaction
 from django.test import Client
 
 from annotator.checking.models import Record
@@ -15,7 +17,7 @@ from annotator.clips import media, people
 from annotator.clips.models import AuTrack, Clip, Corpus
 from annotator.clips.services import withdraw_clip
 from annotator.core.errors import Conflict, Forbidden
-from annotator.prelabels import gating, services
+from annotator.prelabels import gating, services, tracks
 from annotator.prelabels.imports import import_clues, import_prelabels
 from annotator.prelabels.models import Clue, ProsodyMeasures
 from models_ml import gate
@@ -181,6 +183,66 @@ def test_two_hundred_clues_cost_as_many_queries_as_two(
         with django_assert_num_queries(7):
             assert gating.judge_stored(clues) == n
         assert judged(clues[-1])[0] == ("smile", "supported")
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """(clip, whether within a transaction) of each AU track that was really read from its file."""
+    found: list[tuple[str, bool]] = []
+    read = people.au_track
+
+    def noted(clip: Clip, person: Any) -> Any:
+        found.append((clip.name, connection.in_atomic_block))
+        return read(clip, person)
+
+    tracks._kept.clear()
+    monkeypatch.setattr(people, "au_track", noted)
+    return found
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_track_is_read_once_and_before_the_clues_are_locked(
+    corpus: Corpus, media_root: Path, readings: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [add_face(make.create_clip(corpus, name), media_root, AU12=2.0 + n) for n, name in enumerate("abcd")]
+    clues = [make.create_clue(clip, f"{n}. {SMILE}", prelabeller=f"m{n}") for n in range(3) for clip in clips]
+    make.create_clue(clips[0], "A kitchen.", aspect="scene")
+    monkeypatch.setattr(gating, "CHUNK", 2)
+    assert gating.judge_pending() == (13, False)
+    assert readings == [(name, False) for name in "abcd"]
+    assert {judged(clue)[0] for clue in clues} == {("smile", "supported")}
+
+
+def test_what_is_kept_of_tracks_is_bounded(corpus: Corpus, media_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks._kept.clear()
+    clips = [add_face(make.create_clip(corpus), media_root, AU12=2.0, AU04=0.1 * n) for n in range(5)]
+    one = tracks.size(tracks.au_track(clips[0], None))
+    monkeypatch.setattr(tracks, "KEPT_BYTES", 3 * one)
+    for clip in clips:
+        tracks.au_track(clip, None)
+    assert [track.intensity["AU04"].max() for track, _bytes in tracks._kept.values()] == pytest.approx([0.2, 0.3, 0.4])
+    monkeypatch.setattr(tracks, "KEPT_BYTES", 0)
+    assert tracks.au_track(clips[0], None).intensity["AU12"].max() == 2.0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_share_what_is_pending(clip: Clip, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gating, "CHUNK", 1)
+    clues = [make.create_clue(each, SMILE) for each in (clip, make.create_clip(corpus))]
+    rest: list[tuple[int, bool]] = []
+
+    def another() -> None:
+        rest.append(gating.judge_pending())
+        connection.close()
+
+    with transaction.atomic():
+        Clue.objects.select_for_update().get(pk=clues[0].pk)  # another worker is at it
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join(20)
+    assert rest == [(1, False)]
+    assert judged(clues[1]) == [("smile", "not_measurable")]
+    assert gating.judge_pending() == (1, False)
 
 
 def test_a_clue_that_is_unchanged_is_not_judged_twice(smiling: Clip, django_assert_num_queries: Any) -> None:
