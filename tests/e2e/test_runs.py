@@ -123,3 +123,20 @@ def test_failures_are_grouped_and_a_pipeline_is_written(
     language(page, "中文")
     views(mei, "run-failed-zh")
     language(page, "EN")
+
+
+def test_the_table_of_models_gives_names_and_notes_their_room(
+    person: Callable[..., Person], lab: Lab, many: str
+) -> None:
+    mei = person("mei", lab.passwords["mei"])
+    page = mei.goto(f"/corpora/{many}/models/")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    sizes = "cells => cells.map(cell => [cell.offsetWidth, (cell.querySelector('a') || cell).getClientRects().length])"
+    names = page.locator(".models td:nth-child(1)").evaluate_all(sizes)
+    assert len(names) > 30
+    assert all(width >= 200 and lines <= 2 for width, lines in names), names
+    assert min(width for width, _lines in page.locator(".models td:nth-child(5)").evaluate_all(sizes)) >= 200
+    assert page.evaluate(
+        "document.querySelector('.table-wrap').scrollWidth <= document.querySelector('main').clientWidth"
+    )
+    views(mei, "models")
