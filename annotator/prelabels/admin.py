@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 
+from .keys import step_name
 from .models import Clue, Job, Pipeline, PreLabeller, Run
 
 
@@ -53,9 +54,13 @@ class RunAdmin(ReadOnly):
 
 @admin.register(Job)
 class JobAdmin(ReadOnly):
-    list_display = ["id", "run", "clip", "step", "state", "error_code", "attempts", "losses", "calls", "cost"]
-    list_filter = ["state", "step"]
+    list_display = ["id", "run", "clip", "step_name", "state", "error_code", "attempts", "losses", "calls", "cost"]
+    list_filter = ["state"]  # a filter by step would read every job to know which steps there are
     list_select_related = ["run__pipeline", "clip"]
+
+    @admin.display(description="step", ordering="step")
+    def step_name(self, job: Job) -> str:
+        return step_name(job.step, job.run.pipeline.definition)
 
 
 @admin.register(Clue)

@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 from annotator.clips.access import corpus_for
 from annotator.core.errors import Invalid
 
-from . import progress, queries, services, tallies
+from . import budgets, progress, queries, services, tallies
+from .keys import step_name
 from .models import Job, Run
 from .pipeline_api import urlpatterns as pipeline_urls
 
@@ -27,6 +28,11 @@ class BudgetSerializer(serializers.Serializer):
     tokens = serializers.IntegerField(required=False, min_value=1)
     money = serializers.FloatField(required=False, min_value=0)
     gpu_seconds = serializers.FloatField(required=False, min_value=0)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, dict):  # a misspelt limit left out would be no limit
+            budgets.parse(dict.fromkeys(data.keys() - self.fields.keys()))
+        return super().to_internal_value(data)
 
 
 class RunRequestSerializer(serializers.Serializer):
@@ -130,6 +136,7 @@ class StepEstimateSerializer(serializers.Serializer):
     """A figure is null where there is nothing to estimate it from; `note` says why."""
 
     step = serializers.CharField()
+    step_name = serializers.CharField()
     jobs = serializers.IntegerField()
     calls = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField(allow_null=True)
@@ -160,13 +167,17 @@ class EstimateSerializer(serializers.Serializer):
 
 class JobSerializer(serializers.ModelSerializer):
     clip = serializers.CharField(source="clip.name")
+    step_name = serializers.SerializerMethodField(help_text="The step with its pre-labeller's name, as people read it.")
     state = serializers.ChoiceField(choices=JOB_STATES)
 
     class Meta:
         model = Job
-        fields = ["id", "clip", "clip_id", "step", "state", "reason", "error_code", "attempts", "losses", "calls",
-                  "prompt_tokens", "completion_tokens", "seconds", "gpu_seconds", "cost", "cached", "started_at",
-                  "finished_at", "provenance", "exchange"]  # fmt: skip
+        fields = ["id", "clip", "clip_id", "step", "step_name", "state", "reason", "error_code", "attempts", "losses",
+                  "calls", "prompt_tokens", "completion_tokens", "seconds", "gpu_seconds", "cost", "cached",
+                  "started_at", "finished_at", "provenance", "exchange"]  # fmt: skip
+
+    def get_step_name(self, job: Job) -> str:
+        return step_name(job.step, job.run.pipeline.definition)
 
 
 class CorpusRuns(generics.ListAPIView):
@@ -227,7 +238,8 @@ class RunJobs(generics.ListAPIView):
     def get_queryset(self) -> Any:
         if getattr(self, "swagger_fake_view", False):
             return self.queryset
-        jobs = queries.run_for(self.request.user, self.kwargs["pk"]).jobs.select_related("clip")
+        run = queries.run_for(self.request.user, self.kwargs["pk"])
+        jobs = run.jobs.select_related("clip")  # each job's `run` is this one, with its pipeline
         chosen = self.request.query_params
         if state := chosen.get("state"):
             if state not in JOB_STATES:

@@ -14,6 +14,7 @@ from annotator.clips.models import Corpus
 from models_ml.llm import NotConfigured
 
 from . import budgets, plans, selection
+from .keys import step_name
 from .models import Job, Run
 
 RUNS_SEEN = 20  # the newest runs that did such a step
@@ -32,11 +33,12 @@ def estimate(
 ) -> dict[str, Any]:
     """What `create_run` would do; nothing is written.
 
-    `{"pipeline", "clips", "jobs", "calls", "obstacles", "steps": [{"step", "jobs", "calls", "prompt_tokens",
-    "completion_tokens", "money", "gpu_seconds", "seconds", "concurrency", "measured_on", "note"}], "totals": {"tokens",
-    "money", "gpu_seconds", "seconds"}, "unknown": [step…], "over_budget": [limit…]}`. `calls` is the most requests that
-    models would get, not counting repetitions; `seconds` are of work, one call after another; a figure is None where
-    there is nothing to estimate it from, and `totals` leave the steps under `unknown` out. Raises as `create_run` does.
+    `{"pipeline", "clips", "jobs", "calls", "obstacles", "steps": [{"step", "step_name", "jobs", "calls",
+    "prompt_tokens", "completion_tokens", "money", "gpu_seconds", "seconds", "concurrency", "measured_on", "note"}],
+    "totals": {"tokens", "money", "gpu_seconds", "seconds"}, "unknown": [step…], "over_budget": [limit…]}`.
+    `calls` is the most requests that models would get, not counting repetitions; `seconds` are of work, one call after
+    another; a figure is None where there is nothing to estimate it from, and `totals` leave the steps under `unknown`
+    out. Raises as `create_run` does.
     """
     plan = plans.plan_for(pipeline_name, prelabellers)
     chosen, limits = selection.parse(only), budgets.parse(budget)
@@ -75,9 +77,9 @@ def _count(corpus: Corpus, chosen: dict[str, Any], names: Iterable[str] | None) 
 def _step(step: dict[str, Any], clips: int) -> dict[str, Any]:
     """One step's row. A step that asks no model costs no money; its time is estimated all the same."""
     row: dict[str, Any] = {
-        "step": step["key"], "jobs": clips, "calls": clips if step["endpoint"] else 0, "prompt_tokens": None,
-        "completion_tokens": None, "money": None, "gpu_seconds": None, "seconds": None, "concurrency": None,
-        "measured_on": 0, "note": "",
+        "step": step["key"], "step_name": step_name(step["key"], {"steps": [step]}), "jobs": clips,
+        "calls": clips if step["endpoint"] else 0, "prompt_tokens": None, "completion_tokens": None, "money": None,
+        "gpu_seconds": None, "seconds": None, "concurrency": None, "measured_on": 0, "note": "",
     }  # fmt: skip
     try:
         model = plans.endpoint_for(step["key"])

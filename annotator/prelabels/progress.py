@@ -5,15 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from . import budgets, tallies
+from .keys import step_name
 from .models import Job, Run
 from .tallies import OPEN, STATES
 
 RATE_WINDOW = timedelta(seconds=60)
+RATE_JOBS = 2000  # the most that are looked at
 GOING = ("queued", "running")
 BAR = ("done", "skipped", "failed", "cancelled", "running")  # the rest of a bar is what is queued, or not made yet
 GROUPS_SHOWN = 30
@@ -25,17 +27,19 @@ def run_progress(run: Run) -> dict[str, Any]:
     """Counts by state and step, rate in jobs/s, seconds to go, what was spent, in two queries.
 
     `{"counts", "jobs" (all that the run will have), "made", "clips_made", "ended", "percent", "rate", "eta_seconds",
-    "steps": [{"step", **states, "bar": [(state, from, width in %)]}], "codes", "spent", "budget": [{"name", "spent",
-    "limit", "percent"}], …sums of `tallies.totals`}`.
+    "steps": [{"step", "step_name", **states, "bar": [(state, from, width in %)]}], "codes" (each with "step_name"),
+    "spent", "budget": [{"name", "spent", "limit", "percent"}], …sums of `tallies.totals`}`.
     """
     found = tallies.totals(run)
-    keys = [step["key"] for step in run.pipeline.definition.get("steps", [])]
+    definition = run.pipeline.definition
+    keys = [step["key"] for step in definition.get("steps", [])]
     clips = run.clips if run.planned_at is None and run.clips else 0
     steps = []
     for key in [*keys, *sorted(set(found["steps"]) - set(keys))]:
         row = found["steps"].get(key) or dict.fromkeys((*STATES, *tallies.SUMS), 0)
         made = sum(row[state] for state in STATES)
-        steps.append({"step": key, **row, "bar": _bar(row, max(made, clips if key in keys else 0))})
+        bar = _bar(row, max(made, clips if key in keys else 0))
+        steps.append({"step": key, "step_name": step_name(key, definition), **row, "bar": bar})
     made = found["jobs"]
     jobs = max(made, clips * len(keys))
     ended = made - sum(found["counts"][state] for state in OPEN)
@@ -52,6 +56,7 @@ def run_progress(run: Run) -> dict[str, Any]:
         "rate": rate,
         "eta_seconds": round((jobs - ended) / rate) if rate else None,
         "steps": steps,
+        "codes": [{**code, "step_name": step_name(code["step"], definition)} for code in found["codes"]],
         "spent": spent,
         "budget": [
             {"name": name, "spent": spent[name], "limit": limit, "percent": round(100 * spent[name] / limit, 1)}
@@ -73,10 +78,13 @@ def _bar(row: dict[str, Any], jobs: int) -> list[tuple[str, float, float]]:
 
 
 def _rate(run: Run) -> float | None:
-    """Jobs per second over the last minute (or since the start, where that is shorter)."""
-    ended = run.jobs.filter(finished_at__gte=Now() - RATE_WINDOW).count()
-    seconds = min(RATE_WINDOW.total_seconds(), max(1.0, (timezone.now() - run.created_at).total_seconds()))
-    return ended / seconds if ended else None
+    """Jobs per second over the last minute (or since the start, where that is shorter); of a fast run over its last
+    RATE_JOBS jobs, since to count all that ended in a minute would cost more than the rest of the page."""
+    ended = run.jobs.filter(finished_at__gte=Now() - RATE_WINDOW).order_by("-finished_at")
+    seen = ended.values("finished_at")[:RATE_JOBS].aggregate(n=Count("*"), first=Min("finished_at"))
+    since = max(run.created_at, seen["first"]) if seen["n"] == RATE_JOBS else run.created_at
+    seconds = min(RATE_WINDOW.total_seconds(), max(1.0, (timezone.now() - since).total_seconds()))
+    return seen["n"] / seconds if seen["n"] else None
 
 
 def reasons(run: Run, codes: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Every non-trivial read of pre-labelling."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from django.db.models import Case, IntegerField, QuerySet, Value, When
@@ -11,6 +12,7 @@ from annotator.clips.access import require
 from annotator.clips.models import Clip, Corpus
 from annotator.core.errors import NotFound
 
+from .keys import step_name
 from .models import MODALITIES, Clue, Run
 
 
@@ -42,14 +44,16 @@ def runs_of(corpus: Corpus) -> QuerySet[Run]:
 
 
 def failed_for_report(run: Run) -> Iterator[dict[str, Any]]:
-    """`{"name", "step", "code", "reason"}` of every failed job, for the command's JSON."""
+    """`{"name", "step", "step_name", "code", "reason"}` of every failed job, for the command's JSON."""
+    shown = cache(lambda step: step_name(step, run.pipeline.definition))
     rows = run.jobs.filter(state="failed").order_by("id")
     for name, step, code, reason in rows.values_list("clip__name", "step", "error_code", "reason").iterator():
-        yield {"name": name, "step": step, "code": code, "reason": reason}
+        yield {"name": name, "step": step, "step_name": shown(step), "code": code, "reason": reason}
 
 
 def skipped_for_report(run: Run) -> Iterator[dict[str, Any]]:
-    """`{"name", "step", "reason"}` of every skipped job: warnings."""
+    """`{"name", "step", "step_name", "reason"}` of every skipped job: warnings."""
+    shown = cache(lambda step: step_name(step, run.pipeline.definition))
     rows = run.jobs.filter(state="skipped").order_by("id")
     for name, step, reason in rows.values_list("clip__name", "step", "reason").iterator():
-        yield {"name": name, "step": step, "reason": reason}
+        yield {"name": name, "step": step, "step_name": shown(step), "reason": reason}

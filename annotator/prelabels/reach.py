@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from models_ml.llm import Endpoint, NotConfigured, endpoint_from_env, how_to_configure
 
-from .keys import base_step, modality_of, prelabeller_id, spec_of
+from .keys import base_step, modality_of, prelabeller_id, spec_of, step_name
 from .models import PreLabeller
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def how_to(prefix: str) -> str:
 
 
 def obstacles(definition: dict[str, Any], *, restricted: bool) -> list[dict[str, str]]:
-    """What would keep steps from running: `[{"step", "reason"}]`. Nothing is asked over the network."""
+    """What would keep steps from running: `[{"step", "step_name", "reason"}]`. Nothing is asked over the network."""
     found = []
     for step in definition["steps"]:
         try:
@@ -87,10 +87,10 @@ def obstacles(definition: dict[str, Any], *, restricted: bool) -> list[dict[str,
         except NotConfigured as error:
             prefix = spec_of(step["key"]).endpoint
             reason = how_to(prefix) if prefix and "@" not in step["key"] else str(error)
-            found.append({"step": step["key"], "reason": reason})
+            found.append({"step": step["key"], "step_name": step_name(step["key"], definition), "reason": reason})
             continue
         if endpoint is not None and (reason := refusal(endpoint, step["key"], restricted=restricted)):
-            found.append({"step": step["key"], "reason": reason})
+            found.append({"step": step["key"], "step_name": step_name(step["key"], definition), "reason": reason})
     return found
 
 

@@ -19,6 +19,7 @@ from models_ml.steps import PIPELINES
 
 from . import budgets, pipelines, plans, progress, queries, services, tallies, traffic, words
 from .forms import BudgetForm, RunForm
+from .keys import step_name
 from .models import Run
 
 POLLING_ENDS = 286  # htmx stops polling at this status
@@ -63,6 +64,7 @@ def _runs_page(
         "form": form if may_start else None,
         "obstacles": _obstacles(corpus) if may_start else [],
         "estimate": estimate,
+        "unknown": [row["step_name"] for row in estimate["steps"] if row["note"]] if estimate else [],
         "may_see_pipelines": pipelines.may(request.user, "pipeline.view"),
     }
     return render(request, "prelabels/runs.html", context, status=status)
@@ -75,7 +77,7 @@ def _obstacles(corpus: Corpus) -> list[dict[str, Any]]:
     for name in PIPELINES:
         for item in plans.obstacles(plans.plan_for(name).definition, restricted=restricted):
             found = by_reason.setdefault(item["reason"], {"reason": item["reason"], "steps": [], "pipelines": []})
-            for key, value in (("steps", item["step"]), ("pipelines", name)):
+            for key, value in (("steps", item["step_name"]), ("pipelines", name)):
                 if value not in found[key]:
                     found[key].append(value)
     return list(by_reason.values())
@@ -117,7 +119,12 @@ def _run_context(request: HttpRequest, row: Run) -> dict[str, Any]:
             for group in progress.reasons(row, found["codes"])
         ],
         "failed_jobs": [
-            (job, words.reason(job.step, job.error_code, job.reason), progress.exchange_of(job))
+            {
+                "job": job,
+                "step_name": step_name(job.step, row.pipeline.definition),
+                "reason": words.reason(job.step, job.error_code, job.reason),
+                "exchange": progress.exchange_of(job),
+            }
             for job in (progress.latest_failures(row) if found["counts"]["failed"] else [])
         ],
         "may_start": may(request.user, row.corpus, "run.start"),

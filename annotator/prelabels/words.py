@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from models_ml.steps import STEPS
 
 from . import budgets
+from .keys import base_step
 from .models import Run
 from .reach import how_to
 
@@ -54,5 +55,5 @@ def pause_reason(run: Run, spent: dict[str, float]) -> str:
 
 def reason(step: str, code: str, text: str) -> str:
     """A job's stored reason; how to configure a server is said in the reader's language."""
-    spec = STEPS.get(step)  # a registered pre-labeller's step has another key and names its own setting
+    spec = None if "@" in step else STEPS.get(base_step(step))  # a registered pre-labeller names its own setting
     return how_to(spec.endpoint) if code == "not-configured" and spec and spec.endpoint else text

@@ -283,3 +283,62 @@ def test_the_command_defines_lists_and_shows(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="line 1") as caught:
         command("define", "ours", str(path))
     assert caught.value.returncode == 2
+
+
+@pytest.fixture
+def named_run(texts: PreLabeller, no_models: None) -> Any:
+    """A run of two clips in which a registered model failed at a tagged step, and one of two turns of another."""
+    corpus = create_corpus("study")
+    for name in ("甲", "乙"):
+        create_clip(corpus, name)
+    define(
+        "- disambiguate\n- step: disambiguate\n  tag: long\n  prelabeller: texts\n- step: merge\n  prelabeller: texts"
+    )
+    run = services.create_run(None, corpus, "ours")
+    run.jobs.filter(step=f"disambiguate~long@{texts.pk}").update(
+        state="failed", reason="HTTP 500", error_code="server", finished_at=run.created_at
+    )
+    run.jobs.filter(step=f"merge@{texts.pk}").update(step=f"merge@{texts.pk}#1")
+    return run
+
+
+def test_people_read_the_pre_labellers_name_and_scripts_get_it_beside_the_key(
+    named_run: Any, texts: PreLabeller, client: Client, django_assert_max_num_queries: Any
+) -> None:
+    client.force_login(create_user("boss", is_superuser=True, is_staff=True))
+    page = client.get(f"/runs/{named_run.pk}/").content.decode()
+    assert page.count("disambiguate~long · texts<") == 4, "its row, its group of failures, two failures"
+    assert "merge#1 · texts<" in page
+    assert f"@{texts.pk}" not in page
+    assert f"@{texts.pk}" not in client.get("/admin/prelabels/job/").content.decode()
+
+    key = f"disambiguate~long@{texts.pk}"
+    with django_assert_max_num_queries(8):
+        jobs = client.get(f"/api/v1/runs/{named_run.pk}/jobs/").json()["results"]
+    assert {job["step"]: job["step_name"] for job in jobs} == {
+        "disambiguate": "disambiguate",
+        key: "disambiguate~long · texts",
+        f"merge@{texts.pk}#1": "merge#1 · texts",
+    }
+    codes = client.get(f"/api/v1/runs/{named_run.pk}/").json()["progress"]["codes"]
+    assert [(code["step"], code["step_name"], code["n"]) for code in codes] == [(key, "disambiguate~long · texts", 2)]
+
+
+def test_an_estimate_and_a_dry_run_name_the_pre_labeller(named_run: Any, texts: PreLabeller, client: Client) -> None:
+    client.force_login(create_member(named_run.corpus, "manager"))
+    page = client.post("/corpora/study/runs/", {"pipeline": "ours", "estimate": "1"}).content.decode()
+    estimate = page.partition('id="estimate"')[2].partition("</section>")[0]
+    assert "nothing is known about them: disambiguate, disambiguate~long · texts, merge · texts." in estimate
+    assert ">disambiguate~long · texts</th>" in estimate
+    assert "@" not in estimate
+    out = io.StringIO()
+    call_command("prelabel", "study", "--pipeline", "ours", "--dry-run", stdout=out)
+    assert "  merge · texts: no earlier run to estimate from" in out.getvalue()
+    assert "@" not in out.getvalue()
+    out = io.StringIO()
+    call_command("pipeline", "show", "ours", stdout=out)
+    call_command("pipeline", "list", stdout=out)
+    assert out.getvalue().count("ours v1: disambiguate, disambiguate~long · texts, merge · texts") == 2
+    rows = client.post("/api/v1/corpora/study/runs/estimate/", {"pipeline": "ours"}).json()["steps"]
+    assert rows[2]["step"] == f"merge@{texts.pk}"
+    assert rows[2]["step_name"] == "merge · texts"

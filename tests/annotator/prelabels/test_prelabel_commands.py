@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from annotator.clips import hooks
 from annotator.clips.models import Clip
 from annotator.prelabels import budgets, services, waiting
+from annotator.prelabels.management.commands import prelabel
 from annotator.prelabels.models import Clue, PreLabeller, Run
 from tests.support.factories import create_clip, create_corpus
 
@@ -57,6 +58,33 @@ def test_prelabel_exits_1_and_names_clip_step_and_reason_of_what_failed(no_model
     assert failed["merge"]["name"] == "片段"
     assert failed["merge"]["code"] == "not-configured"
     assert "LLM_BASE_URL" in failed["merge"]["reason"]
+
+
+def test_the_summary_tells_each_reason_once_and_the_json_every_job(no_models: None) -> None:
+    corpus = create_corpus("study")
+    for n in range(40):
+        create_clip(corpus, f"c{n:02}")
+    run = services.create_run(None, corpus, prelabellers=["measured_prosody", "merge"])
+    jobs = run.jobs.order_by("clip__name")
+    jobs.filter(step="merge").update(state="failed", reason="HTTP 500", error_code="server", finished_at=run.created_at)
+    jobs.filter(step="merge", clip__name="c07").update(reason="too slow")
+    jobs.filter(step="measured_prosody").update(state="skipped", reason="no sound", finished_at=run.created_at)
+    found = prelabel.report(run)
+    assert (len(found["failed"]), len(found["warnings"])) == (40, 40)
+    assert found["failed"][0] == {
+        "name": "c00", "step": "merge", "step_name": "merge", "code": "server", "reason": "HTTP 500",
+    }  # fmt: skip
+    _head, *lines = prelabel.Command().summary(found).splitlines()
+    assert lines == [
+        "  failed  merge, 39 clips (c00, c01, c02, …): HTTP 500",
+        "  failed  merge, c07: too slow",
+        "  skipped measured_prosody, 40 clips (c00, c01, c02, …): no sound",
+    ]
+    cut = {**found, "failed": found["failed"][:10]}
+    assert "  failed  30 more, not told here" in prelabel.Command().summary(cut).splitlines()
+    services.pause_run(None, services.create_run(None, corpus))
+    paused = prelabel.report(Run.objects.first())
+    assert prelabel.Command().summary(paused).splitlines()[1:] == ["  failed  the run: paused by the system"]
 
 
 def test_prelabel_without_waiting_leaves_the_jobs_to_the_workers() -> None:

@@ -1,11 +1,13 @@
 """Pages and REST of runs: each role sees and does what the table says, progress is live and ends."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from annotator.clips import hooks
 from annotator.clips.models import Corpus
@@ -345,3 +347,35 @@ def test_the_page_shows_how_the_servers_are_doing(
     assert scripted.base_url in page
     assert "working" in page
     assert f"<dd>{tallies.totals(run)['calls']}</dd>" in page
+
+
+def test_the_rate_of_a_fast_run_is_that_of_its_last_jobs(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "RATE_JOBS", 4)
+    for n in range(8):
+        create_clip(corpus, f"more{n}")
+    run = services.create_run(None, corpus, prelabellers=["measured_prosody"])
+    run.state, run.created_at = "running", timezone.now() - timedelta(hours=1)
+    pks = list(run.jobs.order_by("id").values_list("pk", flat=True))
+    for age, some in ((50, pks[:2]), (20, pks[2:4])):
+        run.jobs.filter(pk__in=some[:1]).update(state="done", finished_at=timezone.now() - timedelta(seconds=age))
+    assert progress.run_progress(run)["rate"] == pytest.approx(2 / 60), "few: those of the last minute"
+    run.jobs.filter(pk__in=pks[:6]).update(state="done", finished_at=timezone.now() - timedelta(seconds=20))
+    with CaptureQueriesContext(connection) as queries:
+        assert progress.run_progress(run)["rate"] == pytest.approx(4 / 20, rel=0.1), "many: the last ones"
+    assert "LIMIT 4" in queries[-1]["sql"], "it looks at no more than these"
+    run.jobs.filter(pk__in=pks[:6]).update(finished_at=timezone.now() - timedelta(minutes=2))
+    assert progress.run_progress(run)["rate"] is None
+
+
+def test_a_misspelt_limit_or_filter_is_refused_not_left_out(client: Client, corpus: Corpus) -> None:
+    as_role(client, corpus, "manager")
+    for wrong, name in (({"budget": {"gpu-seconds": 3}}, "gpu-seconds"), ({"filter": {"speakers": "a"}}, "speakers")):
+        for path in ("/api/v1/corpora/study/runs/", "/api/v1/corpora/study/runs/estimate/"):
+            answer = client.post(path, wrong, content_type="application/json")
+            assert answer.status_code == 422
+            assert f"“{name}”" in answer.json()["detail"]
+    run = services.create_run(None, corpus)
+    services.pause_run(None, run)
+    answer = client.post(f"/api/v1/runs/{run.pk}/resume/", {"budget": {"token": 1}}, content_type="application/json")
+    assert (answer.status_code, Run.objects.get(pk=run.pk).state) == (422, "paused")
+    assert Run.objects.count() == 1

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from annotator.core.commands import JsonCommand
 from annotator.prelabels import pipelines, plans
+from annotator.prelabels.keys import step_name
 from annotator.prelabels.models import Pipeline
 from models_ml.steps import PIPELINES
 
@@ -35,7 +36,7 @@ class Command(JsonCommand):
             return _shown(pipelines.define(None, options["name"], _read(options["file"])))
         if options["verb"] == "list":
             built_in = [
-                {"name": name, "builtin": True, "version": None, "steps": [step["key"] for step in plan.steps]}
+                {"name": name, "builtin": True, "version": None, **_steps(plan.definition)}
                 for name, plan in ((name, plans.plan_for(name)) for name in PIPELINES)
             ]
             return {"pipelines": built_in + [_shown(row) for row in pipelines.newest()]}
@@ -56,14 +57,19 @@ class Command(JsonCommand):
         rows = result.get("pipelines", [result])
         return "\n".join(
             f"{row['name']} v{row['version'] or '-'}: "
-            + ", ".join(step if isinstance(step, str) else step["key"] for step in row["steps"])
+            + ", ".join(row.get("step_names") or [step_name(step["key"], row) for step in row["steps"]])
             for row in rows
         )
 
 
 def _shown(row: Pipeline) -> dict[str, Any]:
-    steps = [step["key"] for step in row.definition.get("steps", [])]
-    return {"name": row.name, "builtin": False, "version": row.version, "sha256": row.sha256, "steps": steps}
+    return {"name": row.name, "builtin": False, "version": row.version, "sha256": row.sha256, **_steps(row.definition)}
+
+
+def _steps(definition: dict[str, Any]) -> dict[str, list[str]]:
+    """The keys of the steps, and how people read them."""
+    keys = [step["key"] for step in definition.get("steps", [])]
+    return {"steps": keys, "step_names": [step_name(key, definition) for key in keys]}
 
 
 def _read(path: Path) -> str:

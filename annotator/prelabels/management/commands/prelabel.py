@@ -14,6 +14,7 @@ from annotator.prelabels import budgets, progress, queries, selection, services,
 from annotator.prelabels.models import Run
 
 REPORTED = ("done", "failed", "skipped", "cancelled")
+NAMES_SHOWN = 3  # clips of one reason, in the terminal
 MOST_REPORTED = 20_000  # failed or skipped jobs named one by one; beyond it the counts tell
 SHOWN_EVERY = 1.0  # seconds, in a terminal
 SAID_EVERY = 5.0  # seconds, elsewhere
@@ -103,8 +104,10 @@ class Command(JsonCommand):
             return "\n".join(_estimated(result))
         counts = ", ".join(f"{number} {state}" for state, number in result["jobs"].items() if number)
         lines = [f"run {result['run']} is {result['state']}: {counts or 'no jobs'}"]
-        lines += [f"  failed  {_place(item)}: {item['reason']}" for item in result["failed"]]
-        lines += [f"  skipped {_place(item)}: {item['reason']}" for item in result["warnings"]]
+        for state, items in (("failed", result["failed"]), ("skipped", result["warnings"])):
+            lines += [f"  {state:<7} {line}" for line in _grouped(items)]
+            if (more := result["jobs"][state] - sum(item["name"] is not None for item in items)) > 0:
+                lines.append(f"  {state:<7} {more} more, not told here")
         return "\n".join(lines)
 
 
@@ -116,7 +119,7 @@ def report(run: Run) -> dict[str, Any]:
     jobs |= {state: counts[state] for state in ("queued", "running") if counts[state]}
     failed = list(islice(queries.failed_for_report(run), MOST_REPORTED))
     if run.state == "paused":
-        failed.append({"name": None, "step": None, "code": "paused", "reason": run.reason})
+        failed.append({"name": None, "step": None, "step_name": None, "code": "paused", "reason": run.reason})
     return {
         "run": run.pk,
         "state": run.state,
@@ -130,8 +133,15 @@ def report(run: Run) -> dict[str, Any]:
     }
 
 
-def _place(item: dict[str, Any]) -> str:
-    return " ".join(str(item[key]) for key in ("name", "step") if item.get(key)) or "the run"
+def _grouped(items: list[dict[str, Any]]) -> Iterator[str]:
+    """One line for what failed in the same step for the same reason, the most frequent first."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for item in items:
+        groups.setdefault((item.get("step_name") or "the run", item["reason"]), []).append(item["name"] or "")
+    for (step, reason), names in sorted(groups.items(), key=lambda group: -len(group[1])):
+        shown = ", ".join(filter(None, names[:NAMES_SHOWN])) + (", …" if len(names) > NAMES_SHOWN else "")
+        clips = f"{len(names)} clips ({shown})" if len(names) > 1 else shown
+        yield f"{step}{', ' + clips if clips else ''}: {reason}"
 
 
 def _estimated(result: dict[str, Any]) -> Iterator[str]:
@@ -139,7 +149,7 @@ def _estimated(result: dict[str, Any]) -> Iterator[str]:
     yield f"would make {result['jobs']['estimated']} jobs over {result['clips']} clips, {result['calls']} calls at most"
     for row in result["steps"]:
         if row["note"]:
-            yield f"  {row['step']}: {row['note']}"
+            yield f"  {row['step_name']}: {row['note']}"
             continue
         figures = [
             f"{budgets.show(row[name])} {unit}"
@@ -147,12 +157,12 @@ def _estimated(result: dict[str, Any]) -> Iterator[str]:
                                ("gpu_seconds", "GPU s"), ("seconds", "s of work"))
             if row[name]
         ]  # fmt: skip
-        yield f"  {row['step']}: {', '.join(figures) or 'next to nothing'} (median of {row['measured_on']} jobs)"
+        yield f"  {row['step_name']}: {', '.join(figures) or 'next to nothing'} (median of {row['measured_on']} jobs)"
     yield "in all: " + ", ".join(f"{budgets.show(value)} {name}" for name, value in result["totals"].items())
     for name in result["over_budget"]:
         yield f"the budget of {name} would not suffice"
     for item in result["obstacles"]:
-        yield f"  {item['step']}: {item['reason']}"
+        yield f"  {item['step_name']}: {item['reason']}"
 
 
 def _names(path: Path) -> Iterator[str]:
