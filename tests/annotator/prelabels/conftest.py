@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils import translation
 
 from tests.support import scripted_server
 
@@ -19,6 +20,13 @@ MODEL_VARIABLES = [
         *("CONCURRENCY", "RATE", "PRICE_IN", "PRICE_OUT", "GPUS", "VIDEO", "AUDIO"),
     )
 ]
+
+
+@pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """A page read in Chinese leaves that language on in this thread; the next test begins without one."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
