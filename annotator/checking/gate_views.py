@@ -63,12 +63,15 @@ def _shares(row: dict[str, Any]) -> dict[str, str]:
 @login_required
 @require_safe
 def progress(request: HttpRequest, slug: str) -> HttpResponse:
-    """How many clues are judged; status 286 when none is waiting, so that polling stops."""
+    """How many clues are judged; status 286 when none is waiting, so that polling stops and the page is read anew."""
     corpus = corpus_for(request.user, slug, "gate.view")
     found = gating.progress(corpus)
-    context = {"corpus": corpus, "progress": found}
-    status = 200 if found["waiting"] else POLLING_ENDS
-    return render(request, "checking/_gate_progress.html", context, status=status)
+    context = {"corpus": corpus, "progress": found, "may_start": may(request.user, corpus, "run.start")}
+    if found["waiting"]:
+        return render(request, "checking/_gate_progress.html", context)
+    answer = render(request, "checking/_gate_progress.html", context, status=POLLING_ENDS)
+    answer["HX-Refresh"] = "true"  # the tables and the button tell of what was judged meanwhile
+    return answer
 
 
 @login_required
@@ -81,7 +84,9 @@ def judge(request: HttpRequest, slug: str) -> HttpResponse:
     except WorkbenchError as error:
         messages.info(request, error.message)
     else:
-        messages.success(request, ngettext("%(n)d clue is being judged.", "%(n)d clues are being judged.", clues) % {"n": clues})
+        messages.success(
+            request, ngettext("%(n)d clue is being judged.", "%(n)d clues are being judged.", clues) % {"n": clues}
+        )
     return redirect("checking:gate", slug=slug)
 
 

@@ -158,6 +158,7 @@ class Clip(models.Model):
         ]
         indexes = [
             models.Index(fields=["corpus", "id"], name="clip_page"),
+            models.Index(fields=["corpus", "speaker", "name"], name="clip_speaker", condition=~Q(speaker="")),
             models.Index(F("id"), name="clip_withdrawn", condition=Q(withdrawn_at__isnull=False)),
         ]
 

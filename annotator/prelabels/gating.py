@@ -10,13 +10,12 @@ and remembered.
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Count, F, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -37,6 +36,7 @@ from .gate_words import ORDER
 from .models import Clue, ProsodyMeasures
 
 CHUNK = 100  # pending clues whose clips are judged at a time, with the other clues of these clips
+MARKED = 5000  # clues whose verdicts are taken back in one transaction
 JUDGE = "annotator.prelabels.tasks.judge_clues"
 Verdict = dict[str, Any]
 _VERDICTS = """
@@ -48,6 +48,20 @@ _VERDICTS = """
 """
 _WRITE = """UPDATE prelabels_clue clue SET gate = judged.gate::jsonb, gate_version = judged.version
     FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS judged(id, gate, version) WHERE clue.id = judged.id"""
+# A speaker's first clips by their index: a corpus may hold a hundred thousand.
+_SPOKEN = """
+    SELECT who.corpus, who.speaker, near.id, near.measures::text
+    FROM unnest(%(corpora)s::bigint[], %(speakers)s::text[]) AS who(corpus, speaker)
+      CROSS JOIN LATERAL (
+        SELECT clip.id, clip.name, prosody.measures
+        FROM clips_clip clip JOIN prelabels_prosodymeasures prosody
+          ON prosody.clip_id = clip.id AND prosody.version = %(version)s
+        WHERE clip.corpus_id = who.corpus AND clip.speaker = who.speaker AND clip.speaker <> ''
+          AND clip.withdrawn_at IS NULL
+        ORDER BY clip.name LIMIT %(clips)s
+      ) near
+    ORDER BY who.corpus, who.speaker, near.name
+"""
 logger = structlog.get_logger(__name__)
 
 
@@ -79,13 +93,16 @@ class Facts:
         return self._track
 
 
-def facts_for(clip_ids: Iterable[int]) -> dict[int, Facts]:
-    """The facts of several clips by clip id, in a fixed number of queries however many there are."""
+def facts_for(clip_ids: Iterable[int], voices: Collection[int] | None = None) -> dict[int, Facts]:
+    """The facts of several clips by clip id, in a fixed number of queries however many there are.
+
+    `voices`: the clips whose measures are wanted; all of them without it.
+    """
     clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track", "corpus"))
     subtitles: dict[int, dict[str, str]] = {clip.pk: {} for clip in clips}
     for clip_id, language, text in Subtitle.objects.filter(clip__in=clips).values_list("clip_id", "language", "text"):
         subtitles[clip_id][language] = text
-    measures = _measures(clips)
+    measures = _measures([clip for clip in clips if voices is None or clip.pk in voices])
     persons = people.for_clips(clips)
     return {clip.pk: Facts(clip, subtitles[clip.pk], measures.get(clip.pk), persons.get(clip.pk)) for clip in clips}
 
@@ -112,22 +129,20 @@ def _spoken_by(clips: Sequence[Clip]) -> dict[tuple[int, str], dict[int, dict[st
     """(corpus, speaker) -> clip id -> stored measures, of the speaker's first clips by name (see `baseline`)."""
     if not clips:
         return {}
-    rows = (
-        ProsodyMeasures.objects.filter(
-            version=PROSODY_VERSION,
-            clip__withdrawn_at=None,
-            clip__corpus__in={clip.corpus_id for clip in clips},
-            clip__speaker__in={clip.speaker for clip in clips},
-        )
-        .annotate(
-            place=Window(RowNumber(), partition_by=[F("clip__corpus"), F("clip__speaker")], order_by="clip__name")
-        )
-        .filter(place__lte=CLIPS_OF_A_SPEAKER + 1)
-        .order_by("clip__name")
-    )
+    wanted = sorted({(clip.corpus_id, clip.speaker) for clip in clips})
     found: dict[tuple[int, str], dict[int, dict[str, Any]]] = {}
-    for corpus, speaker, pk, measures in rows.values_list("clip__corpus", "clip__speaker", "clip_id", "measures"):
-        found.setdefault((corpus, speaker), {})[pk] = measures
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SPOKEN,
+            {
+                "corpora": [corpus for corpus, _speaker in wanted],
+                "speakers": [speaker for _corpus, speaker in wanted],
+                "version": PROSODY_VERSION,
+                "clips": CLIPS_OF_A_SPEAKER + 1,
+            },
+        )
+        for corpus, speaker, pk, measures in cursor.fetchall():
+            found.setdefault((corpus, speaker), {})[pk] = json.loads(measures)
     return found
 
 
@@ -135,7 +150,7 @@ def verdicts(facts: Facts, clue: Clue) -> list[Verdict]:
     """The gate's verdicts on one clue; [] for a measured one, which would only be judged against itself."""
     if clue.codes or facts.clip.withdrawn_at:
         return []
-    speaks = any(claim.claim in gate.FACE_UNITS for claim in read_claims(clue.text, clue.modality))
+    speaks = _speaks_of(gate.FACE_UNITS, clue.text, clue.modality)
     return gate.judge(
         clue.text,
         clue.language,
@@ -159,20 +174,26 @@ def read_ahead(items: Iterable[Mapping[str, Any]], clip: Clip, person: dict[str,
 
 
 def _read_ahead(text: str, modality: str, facts: Facts) -> None:
+    if _speaks_of(gate.FACE_UNITS, text, modality):
+        facts.track()
+
+
+def _speaks_of(codes: Collection[str], text: str, modality: str) -> bool:
+    """Whether a text claims anything of these codes; where the gate fails on it, `verdicts` will say so."""
     try:
-        if any(claim.claim in gate.FACE_UNITS for claim in read_claims(text, modality)):
-            facts.track()
+        return any(claim.claim in codes for claim in read_claims(text, modality))
     except Exception:  # noqa: BLE001 - said where the clue is judged
-        logger.debug("the evidence gate cannot read a clue")
+        return False
 
 
 def judge_new(clues: Sequence[Clue]) -> None:
-    """Give clues that are about to be stored their verdicts; nothing is written. Six queries, however many.
+    """Give clues that are about to be stored their verdicts; nothing is written. Six queries at most.
 
     A clue that the gate fails on stays without a verdict, its job goes on.
     """
     wordy = [clue for clue in clues if not clue.codes]
-    facts = facts_for(clue.clip_id for clue in wordy) if wordy else {}
+    voices = {clue.clip_id for clue in wordy if _speaks_of(gate.VOICE_CODES, clue.text, clue.modality)}
+    facts = facts_for((clue.clip_id for clue in wordy), voices) if wordy else {}
     for clue in clues:
         clue.gate_version = gate.VERSION
         try:
@@ -252,48 +273,78 @@ def _next(corpus: Corpus | None) -> list[int]:
     return [clue.pk for clue in clues]
 
 
+def _old(corpus: Corpus, again: bool) -> QuerySet[Clue]:
+    """Current clues that were judged by an older gate (`again`: by any)."""
+    rows = Clue.objects.filter(clip__corpus=corpus, clip__withdrawn_at=None, superseded_at=None)
+    rows = rows.exclude(gate_version="")
+    return rows if again else rows.exclude(gate_version=gate.VERSION)
+
+
 @transaction.atomic
-def mark(corpus: Corpus, *, again: bool = False) -> int:
-    """Take back the verdicts of older gates (`again`: of all), so that they are judged anew; how many are pending."""
-    old = Clue.objects.filter(clip__corpus=corpus, superseded_at=None).exclude(gate_version="")
-    (old if again else old.exclude(gate_version=gate.VERSION)).update(gate_version="")
-    return pending(corpus).count()
+def mark(corpus: Corpus, *, again: bool = False, after: int = 0) -> int | None:
+    """Take back the verdicts of older gates (`again`: of all), so that they are judged anew: some thousand of them,
+    from the clue behind `after` on. The id of the last one; None where there are no more.
+
+    Half a million at once would hold their clips' runs up for half a minute. What is locked is being judged now.
+    """
+    rows = _old(corpus, again).filter(pk__gt=after).select_for_update(skip_locked=True, of=("self",), no_key=True)
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:MARKED])
+    Clue.objects.filter(pk__in=ids).update(gate_version="")
+    return ids[-1] if len(ids) == MARKED else None
+
+
+def mark_more(corpus: Corpus, *, again: bool, after: int | None, seconds: float = 20.0) -> int | None:
+    """`mark`, again and again: where to go on when the time is over, None when all are marked."""
+    until = time.monotonic() + seconds
+    while after is not None and time.monotonic() < until:
+        after = mark(corpus, again=again, after=after)
+    return after
 
 
 def request_judging(user: Any, corpus: Corpus, *, again: bool = False) -> int:
     """By the page's button: mark what is to be judged and send a worker; how many clues.
 
-    Raises Forbidden or NotFound by role, Conflict where there is nothing to judge.
+    A worker marks what is more than some thousand. Raises Forbidden or NotFound by role, Conflict where there is
+    nothing to judge.
     """
     require(user, corpus, "run.start")
     with transaction.atomic():
-        clues = mark(corpus, again=again)
+        found = progress(corpus)
+        clues = found["clues"] if again else found["left"]
         if not clues:
             raise Conflict(_("Every clue has been judged by this version of the gate."), code="nothing-to-judge")
+        after = mark(corpus, again=again)
         audit.record(user, "gate.judge", corpus=corpus.slug, target=gate.VERSION, clues=clues, again=again)
-        transaction.on_commit(lambda: send(corpus.pk), robust=True)
-    return clues
+        transaction.on_commit(lambda: send(corpus.pk, again=again, after=after), robust=True)
+    return int(clues)
 
 
-def send(corpus_id: int) -> None:
-    """Ask a worker to judge a corpus's pending clues; where the broker is down, the scheduler's turn comes anyway."""
+def send(corpus_id: int, *, again: bool = False, after: int | None = None) -> None:
+    """Ask a worker to mark a corpus's clues behind `after` and to judge what is pending; where the broker is down, the
+    scheduler's turn judges what is marked."""
     try:
-        app.send_task(JUDGE, args=[corpus_id], queue="celery", retry=False)
+        app.send_task(JUDGE, args=[corpus_id], kwargs={"again": again, "after": after}, queue="celery", retry=False)
     except (OSError, BrokerError) as error:
         logger.warning("broker does not answer; the scheduler's turn will judge", error=str(error))
 
 
 def progress(corpus: Corpus) -> dict[str, Any]:
-    """`{"clues", "judged", "measured", "left", "percent", "version"}` of a corpus: one query."""
+    """How far a corpus's current clues are judged, in one query: `{"clues", "judged" (by this version), "measured" (of
+    these, not judged against themselves), "failed" (of these, the gate could not), "left" (all others), "waiting" (for
+    a worker), "older" (judged by an older version), "percent", "version"}`.
+    """
+    this = Q(gate_version=gate.VERSION)
     counts = Clue.objects.filter(clip__corpus=corpus, clip__withdrawn_at=None, superseded_at=None).aggregate(
         clues=Count("id"),
-        left=Count("id", filter=~Q(gate_version=gate.VERSION)),
-        measured=Count("id", filter=Q(codes__isnull=False)),
+        judged=Count("id", filter=this),
+        measured=Count("id", filter=this & Q(codes__isnull=False)),
+        failed=Count("id", filter=this & Q(gate__isnull=True)),
         waiting=Count("id", filter=Q(gate_version="")),
     )
-    judged = counts["clues"] - counts["left"]
+    judged, left = counts["judged"], counts["clues"] - counts["judged"]
     percent = round(100 * judged / counts["clues"], 1) if counts["clues"] else 100.0
-    return {**counts, "judged": judged, "percent": percent, "version": gate.VERSION}
+    more = {"left": left, "older": left - counts["waiting"], "percent": percent, "version": gate.VERSION}
+    return {**counts, **more}
 
 
 def counts_of(corpus: Corpus) -> dict[str, Any]:

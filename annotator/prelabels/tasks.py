@@ -41,12 +41,18 @@ def sweep() -> dict[str, Any]:
 
 
 @shared_task(name="annotator.prelabels.tasks.judge_clues", ignore_result=True, expires=60)
-def judge_clues(corpus_id: int | None = None) -> None:
-    """Judge pending clues, of one corpus or (by the scheduler) of all; a large corpus goes on in another message."""
+def judge_clues(corpus_id: int | None = None, again: bool = False, after: int | None = None) -> None:
+    """Judge pending clues, of one corpus or (by the scheduler) of all; a large corpus goes on in another message.
+
+    With `after`, those behind this clue are marked first (see `gating.mark`).
+    """
     corpus = Corpus.objects.filter(pk=corpus_id).first() if corpus_id else None
     if corpus_id and corpus is None:
         return
     try:
+        if corpus and (rest := gating.mark_more(corpus, again=again, after=after)) is not None:
+            gating.send(corpus.pk, again=again, after=rest)
+            return
         _judged, more = gating.judge_pending(corpus)
     except (OperationalError, InterfaceError) as error:
         logger.warning("database does not answer; the next turn will judge", error=str(error).strip())

@@ -17,7 +17,7 @@ from annotator.clips import media, people
 from annotator.clips.models import AuTrack, Clip, Corpus
 from annotator.clips.services import withdraw_clip
 from annotator.core.errors import Conflict, Forbidden
-from annotator.prelabels import gating, services, tracks
+from annotator.prelabels import gating, services, tasks, tracks
 from annotator.prelabels.imports import import_clues, import_prelabels
 from annotator.prelabels.models import Clue, ProsodyMeasures
 from models_ml import gate
@@ -369,12 +369,70 @@ def test_the_button_marks_sends_and_says_so(smiling: Clip, client: Client) -> No
     assert (waiting.status_code, "1 wait for a worker" in waiting.content.decode()) == (200, True)
     gating.judge_pending(smiling.corpus)
     assert judged(clue) == [("smile", "supported")]
-    assert client.get("/corpora/lab/gate/progress/").status_code == 286
+    done = client.get("/corpora/lab/gate/progress/")
+    assert (done.status_code, done["HX-Refresh"]) == (286, "true")
     with pytest.raises(Conflict):
         gating.request_judging(manager, smiling.corpus)
     assert gating.request_judging(manager, smiling.corpus, again=True) == 1
     with pytest.raises(Forbidden):
         gating.request_judging(make.create_member(smiling.corpus, "reviewer"), smiling.corpus)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_large_corpus_is_marked_in_pieces(corpus: Corpus, again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gating, "MARKED", 2)
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(gating.app, "send_task", lambda _name, args, kwargs, **_more: sent.append(kwargs))
+    version = gate.VERSION if again else "0"
+    clues = [make.create_clue(make.create_clip(corpus), SMILE, gate=[], gate_version=version) for _ in range(5)]
+    gone = make.create_clue(make.create_clip(corpus), SMILE, gate=[], gate_version=version)
+    withdraw_clip(None, gone.clip, "consent")
+    manager = make.create_member(corpus, "manager")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(transaction, "on_commit", lambda work, **_more: work())
+        assert gating.request_judging(manager, corpus, again=again) == 5
+    assert gating.pending(corpus).count() == 2
+    assert sent == [{"again": again, "after": clues[1].pk}]
+    tasks.judge_clues(corpus.pk, **sent[0])
+    for clue in clues:
+        assert judged(clue) == [("smile", "not_measurable")]
+    assert len(sent) == 1
+
+
+def test_where_the_time_is_over_marking_goes_on_in_another_message(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gating, "MARKED", 1)
+    clues = [make.create_clue(make.create_clip(corpus), SMILE, gate=[], gate_version="0") for _ in range(3)]
+    assert gating.mark_more(corpus, again=False, after=clues[0].pk, seconds=0) == clues[0].pk
+    assert gating.mark_more(corpus, again=False, after=None) is None
+    assert gating.mark_more(corpus, again=False, after=clues[0].pk) is None
+    assert set(gating.pending(corpus)) == set(clues[1:])
+
+
+def test_progress_tells_older_failed_and_measured_ones_apart(corpus: Corpus, client: Client) -> None:
+    def several(n: int, **fields: Any) -> None:
+        for _ in range(n):
+            make.create_clue(make.create_clip(corpus), SMILE, **fields)
+
+    several(1, gate=[], gate_version=gate.VERSION)
+    several(2, gate=None, gate_version=gate.VERSION)
+    several(3, gate=[], gate_version=gate.VERSION, codes={"kind": "prosody"})
+    several(4, gate=[], gate_version="0")
+    several(5, gate=[], gate_version="0", codes={"kind": "prosody"})
+    several(6)
+    assert gating.progress(corpus) == {
+        "clues": 21, "judged": 6, "measured": 3, "failed": 2, "left": 15, "waiting": 6, "older": 9, "percent": 28.6,
+        "version": gate.VERSION,
+    }  # fmt: skip
+    for role, told in (("reviewer", True), ("manager", False)):
+        client.force_login(make.create_member(corpus, role))
+        for address in ("", "progress/"):
+            html = client.get(f"/corpora/lab/gate/{address}").content.decode()
+            assert "9 were judged by an older version" in html
+            assert "2 could not be judged" in html
+            assert ("A manager of the corpus can have them judged again." in html) == told
+        assert ("Judge the rest" in client.get("/corpora/lab/gate/").content.decode()) != told
 
 
 def test_the_clips_page_shows_contradictions_first_and_marks_their_words(smiling: Clip, client: Client) -> None:

@@ -20,7 +20,10 @@ class Command(JsonCommand):
         corpus = Corpus.objects.filter(slug=options["slug"]).first()
         if corpus is None:
             raise CommandError(f"There is no corpus {options['slug']!r}.", returncode=2)
-        waiting, judged, more = gating.mark(corpus, again=options["again"]), 0, True
+        after = gating.mark(corpus, again=options["again"])
+        while after is not None:
+            after = gating.mark(corpus, again=options["again"], after=after)
+        waiting, judged, more = gating.pending(corpus).count(), 0, True
         self.stderr.write(f"{waiting} clues of {corpus.slug} to judge")
         while more:
             n, more = gating.judge_pending(corpus, seconds=10)
