@@ -13,10 +13,11 @@ from models_ml import prompts
 from models_ml.llm import Completion, Endpoint, ModelFailure, complete, language_of, require
 from models_ml.llm.answers import clean, is_refusal
 from models_ml.llm.errors import excerpt
-from models_ml.steps.asking import LANGUAGES, ask_each, receipt, skip
+from models_ml.steps.asking import LANGUAGES, ask_each, meant, receipt, skip
 from models_ml.steps.types import Evidence, StepResult
 
 MAX_LABEL = 60  # characters; what is longer is a sentence, not a label
+MAX_LABELS = 100  # of one description; more is a model that does not end
 MAX_TOKENS = 256
 _QUOTES = "\"“”‘’'`*_ "
 _INNER_OUTPUT = re.compile(r"^.*(?:\boutput|输出)\s*[:：]", re.IGNORECASE | re.DOTALL)
@@ -25,8 +26,9 @@ _NAMED = re.compile(
     r"|(?:情绪|情感)?(?:标签|状态|类别|词)(?:是|为|包括)?)\W*[:：]\W*",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"^\s*(?:[-*•·](?=\s)|\(?\d{1,2}[.)、．:：]|[①-⑳])\s*(.+?)\s*$")
-_NESTED = re.compile(r"\[\s*(?:\[[^\[\]]*\]\s*[,，、;；]?\s*)+\]")
+# Every pattern here takes time in proportion to an answer, also one of a hundred thousand blanks.
+_ITEM = re.compile(r"^(?:[-*•·](?=\s)|\(?\d{1,2}[.)、．:：]|[①-⑳])\s*(\S.*)$")
+_NESTED = re.compile(r"\[\s*(?:\[[^\[\]]*\]\s*(?:[,，、;；]\s*)?)+\]")
 # What models write instead of an empty list.
 _NOTHING = {"none", "n/a", "null", "nothing", "no emotion identified", "无", "没有", "无法判断"}
 
@@ -74,7 +76,7 @@ def ov_labels(
         "ov-labels",
         prompts.load("ov_labels", there[0]),
         answers,
-        {"languages": there, "prompts": references},
+        {"languages": there, "prompts": references} | meant(ev),
         time.monotonic() - started,
     )
     return StepResult("done", description=dict(written), ov_labels=found, provenance=source)
@@ -142,7 +144,7 @@ def unquoted(text: str) -> list[str]:
 def _listed(text: str) -> list[str] | None:
     """Numbered or bulleted lines, or one line of words behind ``Labels:``; None where it is neither."""
     lines = [line for line in text.splitlines() if line.strip()]
-    items = [match[1].strip(_QUOTES) for line in lines if (match := _ITEM.match(line))]
+    items = [match[1].strip(_QUOTES) for line in lines if (match := _ITEM.match(line.strip()))]
     if items and len(items) >= len(lines) - 1 and not is_refusal(text):  # a line of introduction may stand before
         return items
     named = _NAMED.match(text)
@@ -156,6 +158,8 @@ def tidy(values: list[Any], language: str | None = None) -> list[str]:
 
     Raises ModelFailure ``bad_json``, ``refusal`` and, where ``language`` is given, ``wrong_language``.
     """
+    if len(values) > MAX_LABELS:
+        raise ModelFailure("bad_json", f"{len(values)} labels, at most {MAX_LABELS} are believed")
     labels: list[str] = []
     for value in values:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):

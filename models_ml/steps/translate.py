@@ -14,17 +14,19 @@ from collections.abc import Callable
 from models_ml import prompts
 from models_ml.llm import Completion, Endpoint, ModelFailure, complete, require, usable_text
 from models_ml.llm.answers import bare
-from models_ml.steps.asking import LANGUAGES, ask_each, receipt, skip, subtitle
+from models_ml.steps.asking import LANGUAGES, ask_each, meant, receipt, skip, subtitle
 from models_ml.steps.types import Evidence, StepResult
 
 MAX_PARAGRAPHS = 12  # calls for one description; further paragraphs go with the last
 MAX_TOKENS = 1200
 _MARK = r"(?:input|output|translation|translated text|输入|输出|译文|翻译(?:结果)?)"
 _LEADING = re.compile(rf"^[\s*#>]*{_MARK}\**\s*(?:[:：]\**|\n)\s*", re.IGNORECASE)
-_TRAILING = re.compile(rf"[\s*#;]*\b{_MARK}\**\s*[:：]\**\s*$", re.IGNORECASE)
-_TRAILING_ZH = re.compile(r"[\s*#;]*(?:输入|输出|译文|翻译(?:结果)?)\s*[:：]\s*$")
+_TRAILING = re.compile(rf"\b{_MARK}\**\s*[:：]\**\s*$", re.IGNORECASE)
+_TRAILING_ZH = re.compile(r"(?:输入|输出|译文|翻译(?:结果)?)\s*[:：]\s*$")
+MARK_CHARS = 60  # at the end of a text in which a mark is looked for
+_BEFORE_MARK = " \t\r\n\u3000*#;"
 _INNER = re.compile(r"(?:\boutput|输出)\**\s*[:：]\**\s*(?=\S)", re.IGNORECASE)
-_QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"|‘[^’]*’|「[^」]*」|『[^』]*』|《[^》]*》")
+_QUOTED = re.compile(r"“[^“”]*”|\"[^\"]*\"|‘[^‘’]*’|「[^「」]*」|『[^『』]*』|《[^《》]*》")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 _WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
 _UNITS = {"Hz", "kHz", "dB", "ms", "s"}
@@ -80,7 +82,7 @@ def translate(
         return text
 
     answers, texts = ask_each(asks, read)
-    parameters = {"target": target, "paragraphs": len(pieces), "repaired": sorted(repaired)}
+    parameters = {"target": target, "paragraphs": len(pieces), "repaired": sorted(repaired)} | meant(ev)
     return StepResult(
         "done",
         description={source_language: source, target: "\n\n".join(texts)},
@@ -104,8 +106,8 @@ def strip_scaffolding(text: str) -> tuple[str, list[str]]:
     """
     rules = []
     text = text.strip()
-    while found := _TRAILING_ZH.search(text) or _TRAILING.search(text):
-        text = text[: found.start()].rstrip()
+    while found := _TRAILING_ZH.search(text, len(text) - MARK_CHARS) or _TRAILING.search(text, len(text) - MARK_CHARS):
+        text = text[: found.start()].rstrip(_BEFORE_MARK)
         rules.append("trailing_marker")
     inner = [match for match in _INNER.finditer(text) if match.start() > 0]
     if inner:

@@ -1,17 +1,35 @@
 """Translations come paragraph by paragraph, without the scaffolding of a prompt and without left-over words."""
 
+import contextlib
+import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from models_ml.llm import Endpoint, ModelFailure
-from models_ml.steps import Evidence, translate
+from models_ml.steps import Evidence, parse_ov_labels, translate
 from models_ml.steps.translate import MAX_PARAGRAPHS, left_over, paragraphs, strip_scaffolding
 
 
 def draft(zh=None, en=None, labels=None):
     return Evidence("c", draft={"description": {"zh": zh, "en": en}, "ov_labels": labels})
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 60_000 + "b", "x" + "*" * 60_000 + "y", "输出：" * 20_000, "“" * 60_000])
+def test_an_endless_answer_is_read_in_time(text):
+    """Each of these took minutes: a worker's thread (and the interpreter's lock) would have been lost to it."""
+    started = time.monotonic()
+    strip_scaffolding(text)
+    left_over(text, "en")
+    with contextlib.suppress(ModelFailure):
+        parse_ov_labels(f"1. {text}\nb")
+    with pytest.raises(ModelFailure, match="more than one list|no list"):
+        parse_ov_labels(f"[[a]{text[:40_000]}x")
+    with pytest.raises(ModelFailure, match="20000 labels"):
+        parse_ov_labels(json.dumps([f"w{i}" for i in range(20_000)]))
+    assert time.monotonic() - started < 5
 
 
 def test_the_missing_language_is_written_and_labels_are_carried_through(ask, server):
