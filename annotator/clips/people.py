@@ -15,6 +15,8 @@ from annotator.core import audit
 from annotator.core.errors import Gone, Invalid
 from models_ml.face import AuTrack as Track
 from models_ml.face import AuTrackError, peak, read_person
+from models_ml.face.boxes import overlap_over_time
+from models_ml.face.track import SAME_FACE
 
 from . import hooks, media
 from .access import may, require
@@ -134,12 +136,10 @@ def is_of_somebody_else(parameters: dict[str, Any], modality: str, chosen: int |
 def store_people(clip: Clip, seen: Sequence[dict[str, Any]], source: str) -> list[SeenPerson]:
     """Make `seen` (as `models_ml.face.people` gives it) the people of the clip; call it with the clip locked.
 
-    The same again changes nothing. Where somebody had chosen a person, the choice follows the face that lies where the
-    old one lay; if there is none, the choice is dropped, which the audit trail tells.
+    The same again changes nothing. A face that lies where one lay before keeps its number, and with it what was chosen
+    and what clues say of whom they speak; a new face gets a number that nobody had. Where the person whom somebody had
+    chosen is not seen any more, the choice is dropped, which the audit trail tells.
     """
-    from models_ml.face.boxes import overlap_over_time
-    from models_ml.face.track import SAME_FACE
-
     old = list(SeenPerson.objects.filter(clip=clip).order_by("number"))
     new = [
         SeenPerson(
@@ -153,8 +153,9 @@ def store_people(clip: Clip, seen: Sequence[dict[str, Any]], source: str) -> lis
             area=person["area"],
             boxes=person["boxes"],
         )
-        for number, person in enumerate(seen, 1)
+        for number, person in zip(_numbers(old, seen), seen, strict=True)
     ]
+    new.sort(key=lambda person: person.number)
     if [_facts(person) for person in old] == [_facts(person) for person in new]:
         return old
     chosen = TargetPerson.objects.filter(clip=clip).first()
@@ -162,19 +163,31 @@ def store_people(clip: Clip, seen: Sequence[dict[str, Any]], source: str) -> lis
     new = SeenPerson.objects.bulk_create(new)
     if chosen is not None and chosen.rule:
         chosen.delete()
-    elif chosen is not None:
-        before = next((person for person in old if person.number == chosen.number), None)
-        overlaps = {p.number: overlap_over_time(p.boxes, before.boxes) for p in new} if before else {}
-        best = max(overlaps, key=lambda number: overlaps[number], default=None)
-        if best is None or overlaps[best] < SAME_FACE:
-            chosen.delete()
-            audit.record(None, "person.lost", corpus=clip.corpus.slug, target=clip.name, number=chosen.number)
-        else:
-            TargetPerson.objects.filter(pk=chosen.pk).update(number=best)
+    elif chosen is not None and chosen.number not in [person.number for person in new]:
+        chosen.delete()
+        audit.record(None, "person.lost", corpus=clip.corpus.slug, target=clip.name, number=chosen.number)
     decided = for_clip(clip)
     if (old and decided is None) or (chosen is not None and not chosen.rule):
         _moved([clip.pk])
     return new
+
+
+def _numbers(old: Sequence[SeenPerson], seen: Sequence[dict[str, Any]]) -> list[int]:
+    """A number for each of `seen`: that of the old person whose place it has, else one that nobody had."""
+    alike = []
+    for before in old:
+        for i, person in enumerate(seen):
+            overlap = overlap_over_time(person["boxes"], before.boxes)
+            start, end = person["span"]
+            common = min(end, before.span_end) - max(start, before.span_start)
+            if overlap >= SAME_FACE and common >= 0:  # who comes after another to the same place is somebody else
+                alike.append((-overlap * (common + 0.01), before.number, i))
+    kept: dict[int, int] = {}
+    for _alike, number, i in sorted(alike):
+        if i not in kept and number not in kept.values():
+            kept[i] = number
+    highest = max((person.number for person in old), default=0)
+    return [kept.get(i) or (highest := highest + 1) for i in range(len(seen))]
 
 
 @transaction.atomic
@@ -253,6 +266,13 @@ def _keep(rows: list[TargetPerson], moved: list[int]) -> None:
 
 def _moved(clip_ids: list[int]) -> None:
     """The clips are about somebody else: their tracks' peak frames are that person's, and the rooms above are told."""
+    refresh_peaks(clip_ids)
+    if clip_ids:
+        person_chosen.send(sender=Clip, clip_ids=clip_ids)
+
+
+def refresh_peaks(clip_ids: Sequence[int]) -> None:
+    """Make the peak frames of the clips' AU tracks those of the people whom they are about."""
     for clip in Clip.objects.filter(pk__in=clip_ids, au_track__isnull=False).select_related("corpus", "au_track"):
         found: dict[str, Any] = {}
         try:
@@ -262,8 +282,6 @@ def _moved(clip_ids: list[int]) -> None:
             logger.info("the clip's AU track has no peak of the chosen person", clip=clip.name, error=str(error))
         if found != clip.au_track.peak:
             AuTrack.objects.filter(clip=clip).update(peak=found)
-    if clip_ids:
-        person_chosen.send(sender=Clip, clip_ids=clip_ids)
 
 
 def _chosen(clip: Clip) -> dict[str, Any] | None:

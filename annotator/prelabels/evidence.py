@@ -78,8 +78,8 @@ def gather_many(jobs: Sequence[Job]) -> dict[int, Facts]:
 
 
 def _looks(spec: StepSpec) -> bool:
-    """Whether the step speaks of a person: it reads the AU track, or asks a model."""
-    return spec.endpoint is not None or "au" in spec.inputs
+    """Whether the step speaks of a person: it reads the AU track, asks a model, or describes."""
+    return spec.endpoint is not None or "au" in spec.inputs or spec.produces == "description"
 
 
 def _reads_others(spec: StepSpec) -> bool:
@@ -150,6 +150,7 @@ def build(job: Job, spec: StepSpec, facts: Facts) -> Evidence:
         media_sha256=clip.media_sha256,
         draft=facts.draft,
         person=facts.person,
+        duration=clip.duration,
     )
     if "video" in spec.inputs:
         evidence.media_path = media.original_path(clip)

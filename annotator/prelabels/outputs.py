@@ -51,6 +51,7 @@ def store_outputs(written: Sequence[Written], prelabellers: dict[int, PreLabelle
             drafted.append((job.pk, Drafted(job.clip, prelabellers[job.pk], clues, provenance, job)))
         if result.track is not None:
             media.store_au_track(job.clip, result.track["csv"], result.track["producer"])
+            people.refresh_peaks([job.clip_id])
         if result.faces is not None:
             people.store_people(job.clip, result.faces, result.provenance["parameters"]["detector"])
         if result.description is not None:
@@ -87,9 +88,13 @@ def in_language(item: dict[str, Any], language: str) -> dict[str, Any]:
     return {**item, "language": language, "text": text} if text else item
 
 
-def content_sha256(item: dict[str, Any]) -> str:
-    """Hash of what a clue says, whoever said it."""
-    content = {key: item.get(key) for key in ("modality", "aspect", "language", "text", "texts", "codes", "span")}
+def content_sha256(item: dict[str, Any], person: int | None = None) -> str:
+    """Hash of what a clue says, whoever said it, and of which person, where somebody chose one of several."""
+    content: dict[str, Any] = {
+        key: item.get(key) for key in ("modality", "aspect", "language", "text", "texts", "codes", "span")
+    }
+    if person is not None:
+        content["person"] = person
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -122,9 +127,9 @@ def supersede(
 def supersede_many(drafted: Sequence[Drafted]) -> list[list[Clue]]:
     """Make each one's items the current clues of its pre-labeller on its clip; call it with the clips locked.
 
-    A clue whose content did not change stays the current one (checks go on referring to it); all others of the
-    pre-labeller (or only those of one modality, aspect and language) get their end time. Returns the current clues
-    of each, in the order of its items: three statements for all.
+    A clue stays the current one (checks go on referring to it) where neither its content changed nor the person of
+    whom it speaks; all others of the pre-labeller (or only those of one modality, aspect and language) get their end
+    time. Returns the current clues of each, in the order of its items: three statements for all.
     """
     if len({(each.clip.pk, each.prelabeller.pk) for each in drafted}) < len(drafted):
         return [supersede_many([each])[0] for each in drafted]
@@ -144,7 +149,7 @@ def supersede_many(drafted: Sequence[Drafted]) -> list[list[Clue]]:
         mine: list[Clue] = []
         for item in each.items:
             key = (item["modality"], item["aspect"], item["language"])
-            sha256 = content_sha256(item)
+            sha256 = content_sha256(item, (each.provenance.get("parameters") or {}).get("person"))
             if key in before and before[key].content_sha256 == sha256:
                 mine.append(before.pop(key))
             else:

@@ -1,5 +1,6 @@
 """What the clip's page shows of pre-labelling: the current clues, each with its source."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest
@@ -25,17 +26,19 @@ def _shown(clue: Clue) -> dict[str, Any]:
     return {"language": clue.language, "text": marked, "chips": gate_words.chips(clue.gate)}
 
 
-def _of_somebody_else(clip: Clip, clues: list[Clue]) -> set[int]:
-    """Ids of the drafted clues that were made for another person than the one whom the clip is about now."""
+def _of_somebody_else(clip: Clip, drafted: Sequence[Clue | DescriptionDraft | None]) -> list[bool]:
+    """Of drafted clues and descriptions: whether each was made for another person than the clip is about now."""
     if clip.people.count() < 2:
-        return set()
+        return [False] * len(drafted)
     chosen = people.target(clip)
-    return {
-        clue.pk
-        for clue in clues
-        if clue.prelabeller.kind != "import"
-        and people.is_of_somebody_else(clue.provenance.get("parameters") or {}, clue.modality, chosen)
-    }
+
+    def other(each: Clue | DescriptionDraft | None) -> bool:
+        if each is None or each.prelabeller.kind == "import":
+            return False
+        modality = each.modality if isinstance(each, Clue) else ""
+        return people.is_of_somebody_else(each.provenance.get("parameters") or {}, modality, chosen)
+
+    return [other(each) for each in drafted]
 
 
 def clues_panel(request: HttpRequest, clip: Clip) -> str:
@@ -43,11 +46,13 @@ def clues_panel(request: HttpRequest, clip: Clip) -> str:
     if not may(request.user, clip.corpus, "run.view"):
         return ""
     clues = list(queries.clues_for(clip).select_related("prelabeller", "job"))
-    others = _of_somebody_else(clip, clues)
+    draft = DescriptionDraft.objects.filter(clip=clip).select_related("prelabeller", "job").last()
+    *others, draft_other = _of_somebody_else(clip, [*clues, draft])
     context = {
         "clip": clip,
-        "clues": [(clue, _shown(clue) | {"other_person": clue.pk in others}) for clue in clues],
-        "draft": DescriptionDraft.objects.filter(clip=clip).select_related("prelabeller", "job").last(),
+        "clues": [(clue, _shown(clue) | {"other_person": other}) for clue, other in zip(clues, others, strict=True)],
+        "draft": draft,
+        "draft_other_person": draft_other,
         "may_start": may(request.user, clip.corpus, "run.start"),
     }
     return render_to_string("prelabels/_panel.html", context, request=request)

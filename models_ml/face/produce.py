@@ -30,7 +30,7 @@ PLUGIN_WORKER = Path(__file__).with_name("plugin_worker.py")
 SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 SECONDS_PER_SECOND = 60.0  # a tracker may take as many times the clip's length, and LEAST_S at least
 LEAST_S = 120.0
-MOST_S = 3600.0
+MOST_S = 780.0  # a worker's task is ended after 840 s; so it is the tracker that is said to be too slow
 
 
 class TrackerMissing(AuTrackError):

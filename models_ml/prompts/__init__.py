@@ -20,7 +20,10 @@ FOLDER = Path(__file__).parent
 _SLOT = re.compile(r"\{\{(=?)(\w+)\}\}")
 _SECTION = re.compile(r"^## (system|user)\s*$", re.MULTILINE)
 # Of this module's blocks, and the tags that prompts write around a value inside a sentence.
-_DELIMITER = re.compile(r"<(?=\s*/?\s*(?:data|subtitle|(?:visual|audio)\s+clues)\b)", re.IGNORECASE)
+_DELIMITER = re.compile(
+    r"<(?=[\s\u200b-\u200f\u2060\ufeff]*/?[\s\u200b-\u200f\u2060\ufeff]*(?:data|subtitle|(?:visual|audio)\s+clues)\b)",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 

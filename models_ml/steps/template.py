@@ -11,6 +11,7 @@ import re
 import time
 
 from models_ml.steps import merr
+from models_ml.steps.asking import meant
 from models_ml.steps.types import Evidence, StepResult, clue_text, provenance
 
 TEMPLATE_VERSION = "2"
@@ -35,7 +36,7 @@ def coarse_template(ev: Evidence, *, form: str = "emer") -> StepResult:
     started = time.monotonic()
     describe = _describe if form == "emer" else merr.describe
     description = {language: describe(ev, language) for language in ("zh", "en")}
-    parameters = {"version": TEMPLATE_VERSION, "form": form, "clues": len(ev.clues)}
+    parameters = {"version": TEMPLATE_VERSION, "form": form, "clues": len(ev.clues)} | meant(ev)
     source = provenance(ev, "coarse-template", time.monotonic() - started, parameters=parameters)
     if not any(description.values()):
         return StepResult("skipped", "neither a clue nor a subtitle to lay out", provenance=source)

@@ -6,7 +6,7 @@ from typing import Any
 
 from models_ml import prompts
 from models_ml.llm import Completion, Endpoint, complete, require
-from models_ml.steps.asking import clue_list, draft_clue, skip, subtitle
+from models_ml.steps.asking import clue_list, draft_clue, meant, person, skip, subtitle
 from models_ml.steps.types import Evidence, StepResult
 
 MAX_TOKENS = 300
@@ -37,9 +37,12 @@ def disambiguate(
         variant = "".join(modality[0] for modality in ("audio", "visual") if clues[modality]) or "av"
     prompt = prompts.load(PROMPTS[variant], language)
     given: dict[str, Any] = {modality: clues[modality] for modality in VARIANTS[variant]}
+    if "visual" in given:  # what was heard is nobody's in particular
+        given["person"] = person(ev, language)
     messages = prompt.render(**given, subtitle=words)
 
     def ask() -> Completion:
         return complete(server, messages, max_tokens=MAX_TOKENS, idempotency_key=idempotency_key)
 
-    return draft_clue(ev, "disambiguate", ("text", "content", language), prompt, ask, {"variant": variant})
+    of = meant(ev) if "visual" in given else {}
+    return draft_clue(ev, "disambiguate", ("text", "content", language), prompt, ask, {"variant": variant} | of)

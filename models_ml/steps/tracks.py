@@ -42,7 +42,7 @@ def au_track(ev: Evidence) -> StepResult:
     started = time.monotonic()
     parameters: dict[str, Any] = {"version": TRACK_VERSION, "tracker": found.name}
     try:
-        made = produce(Path(ev.media_path), found)
+        made = produce(Path(ev.media_path), found, ev.duration)
     except NoFace as nobody:
         source = provenance(ev, "au-track", time.monotonic() - started, parameters=parameters)
         return StepResult("skipped", str(nobody), provenance=source)
@@ -54,7 +54,7 @@ def au_track(ev: Evidence) -> StepResult:
 
 
 def faces(ev: Evidence) -> StepResult:
-    """The people seen in the clip (`models_ml.face.people`); skipped where nobody is found. Raises MediaError."""
+    """The people seen in the clip (`models_ml.face.people`); nobody found is a finding, too. Raises MediaError."""
     from models_ml.face.people import DETECTOR, people
 
     if ev.media_path is None:
@@ -63,9 +63,7 @@ def faces(ev: Evidence) -> StepResult:
     seen = people(ev.media_path)
     parameters = {"detector": DETECTOR, "people": len(seen)}
     source = provenance(ev, "faces", time.monotonic() - started, parameters=parameters)
-    if not seen:
-        return StepResult("skipped", "no face was found", provenance=source, faces=[])
-    return StepResult("done", provenance=source, faces=seen)
+    return StepResult("done", None if seen else "no face was found", provenance=source, faces=seen)
 
 
 def au_filter(

@@ -29,8 +29,9 @@ class Evidence:
     ``person``: who is meant where several people are seen: ``{"track": n, "place": {"zh": str, "en": str}, "span":
     [t0, t1], "boxes": [[t, x, y, w, h], …]}`` (shares of the picture's width and height); None: nobody chose.
     ``draft``: the description that an earlier step of the same run wrote: ``{"description": {zh, en}, "ov_labels":
-    {zh, en} | None}``. ``muted_path``: the picture of the clip as a video file without sound, where one was made. A
-    clue may name its ``annotator``, where several people checked the clip.
+    {zh, en} | None}``. ``muted_path``: the picture of the clip as a video file without sound, where one was made.
+    ``duration``: seconds of the clip, where they are known. A clue may name its ``annotator``, where several people
+    checked the clip.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Evidence:
     person: dict[str, Any] | None = None
     draft: dict[str, Any] | None = None
     muted_path: Path | str | None = None
+    duration: float | None = None
 
 
 @dataclass

@@ -134,14 +134,33 @@ def test_finding_the_same_people_again_changes_nothing(clip):
     assert [row.pk for row in seen(clip, LEFT, RIGHT)] == first
 
 
-def test_a_choice_follows_its_face_to_another_number_and_is_dropped_with_it(clip, manager):
+def test_a_face_keeps_its_number_and_the_choice_with_it_until_it_is_not_seen_any_more(clip, manager):
+    """Clues say by the number of whom they speak: it must not become somebody else's."""
     seen(clip, LEFT, RIGHT)
     people.choose_person(manager, clip, 1)
-    seen(clip, RIGHT, MIDDLE, LEFT)
+    wider = {**LEFT, "boxes": [[t, x - 0.02, y, w + 0.03, h] for t, x, y, w, h in LEFT["boxes"]]}
+    numbers = {row.place["en"]: row.number for row in seen(clip, RIGHT, MIDDLE, wider)}
+    assert numbers == {"at 0.1": 1, "at 0.7": 2, "at 0.41": 3}
     assert people.for_clip(clip)["place"] == LEFT["place"]
     assert TargetPerson.objects.get().chosen_by == manager
     seen(clip, RIGHT, MIDDLE)
     assert not TargetPerson.objects.filter(rule="").exists()
+    assert AuditEntry.objects.filter(action="person.lost", target=clip.name).exists()
+
+
+def test_who_comes_to_the_same_place_later_is_not_taken_for_the_one_before(clip):
+    first = {**somebody(0.1, span=(0.0, 1.0)), "boxes": [[t / 4, 0.1, 0.2, 0.2, 0.2] for t in range(5)]}
+    second = {**somebody(0.1, span=(1.25, 2.0)), "boxes": [[t / 4, 0.1, 0.2, 0.2, 0.2] for t in range(5, 9)]}
+    seen(clip, first, second)
+    assert {row.span_start: row.number for row in seen(clip, second, {**first, "presence": 0.4})} == {0.0: 1, 1.25: 2}
+    assert [row.number for row in seen(clip, second)] == [2]
+
+
+def test_a_search_that_finds_nobody_leaves_nobody(clip, manager):
+    seen(clip, LEFT, RIGHT)
+    people.choose_person(manager, clip, 2)
+    assert seen(clip) == []
+    assert (people.for_clip(clip), TargetPerson.objects.count(), SeenPerson.objects.count()) == (None, 0, 0)
     assert AuditEntry.objects.filter(action="person.lost", target=clip.name).exists()
 
 

@@ -5,14 +5,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.test import Client
+from PIL import Image
 
 from annotator.clips import people
 from annotator.clips.ingest import ingest_folder
-from annotator.clips.models import AuTrack, Clip, SeenPerson
-from annotator.prelabels import services
-from annotator.prelabels.models import Clue, Run
+from annotator.clips.models import AuTrack, Clip, SeenPerson, Subtitle
+from annotator.prelabels import evidence, services
+from annotator.prelabels.models import Clue, DescriptionDraft, Run
+from models_ml.steps import STEPS as STEPS_BY_NAME
 from tests.annotator.prelabels.test_work import do_all, jobs_of
 from tests.models_ml.face.made import several_faces, side_by_side, write_video
 from tests.support.factories import create_clue, create_corpus, create_member
@@ -93,6 +96,87 @@ def test_a_new_choice_marks_the_clue_and_the_next_run_supersedes_it(clip: Clip, 
     clue = Clue.objects.get(superseded_at=None)
     assert (clue.codes["pseudo_label"], clue.provenance["parameters"]["person"]) == ("sad", right.number)
     assert "about somebody else" not in browser.get(f"/clips/{clip.pk}/").content.decode()
+
+
+def test_the_same_words_of_somebody_else_are_another_clue(clip: Clip, openface: Any) -> None:
+    """Both smile alike: the text and the codes are the same, the person is not."""
+    openface(several_faces([SMILE, {**FROWN, "aus": SMILE["aus"]}], frames=30))
+    run_over(clip)
+    manager = create_member(clip.corpus, "manager")
+    browser = Client()
+    browser.force_login(manager)
+    first = Clue.objects.get(superseded_at=None)
+    run_over(clip, ["au_expression"])
+    assert Clue.objects.get(superseded_at=None) == first  # of the same person: checks go on referring to it
+    right = SeenPerson.objects.get(place__en="on the right")
+    people.choose_person(manager, Clip.objects.get(pk=clip.pk), right.number)
+    run_over(clip, ["au_expression"])
+    clue = Clue.objects.get(superseded_at=None)
+    assert (clue.text, clue.codes["aus"]) == (first.text, first.codes["aus"])
+    assert clue.pk != first.pk
+    assert clue.provenance["parameters"]["person"] == right.number
+    assert "about somebody else" not in browser.get(f"/clips/{clip.pk}/").content.decode()
+
+
+def test_a_track_that_comes_after_the_choice_has_the_peak_of_the_chosen_person(clip: Clip, openface: Any) -> None:
+    openface(several_faces([SMILE, FROWN], frames=30))
+    run_over(clip, ["faces"])
+    right = SeenPerson.objects.get(place__en="on the right")
+    people.choose_person(create_member(clip.corpus, "manager"), Clip.objects.get(pk=clip.pk), right.number)
+    run_over(clip, ["au_track"])
+    assert AuTrack.objects.get().peak["pseudo_labels"] == ["sad"]
+
+
+def test_a_faces_job_that_finds_nobody_takes_back_whom_an_earlier_one_saw(tmp_path: Path, media_root: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    write_video(tmp_path / "nobody.mp4", [Image.fromarray(noise)] * 10)
+    corpus = create_corpus(person_rule="leftmost")
+    ingest_folder(corpus, tmp_path)
+    clip = corpus.clips.get()
+    box = {"presence": 1.0, "area": 0.04, "span": [0.0, 1.0], "place": {"zh": "x", "en": "x"}}
+    seen = [{**box, "boxes": [[0.0, x, 0.2, 0.2, 0.2]]} for x in (0.1, 0.7)]
+    people.store_people(clip, seen, "an older detector")
+    assert people.for_clip(clip) is not None
+    job = jobs_of(run_over(clip, ["faces"]))["faces"]
+    assert (job.state, job.provenance["parameters"]["people"]) == ("done", 0)
+    assert (SeenPerson.objects.count(), people.for_clip(clip)) == (0, None)
+
+
+def test_a_job_knows_how_long_its_clip_is(clip: Clip) -> None:
+    run = services.create_run(None, clip.corpus, prelabellers=["au_track"])
+    job = run.jobs.get()
+    found = evidence.gather(job, STEPS_BY_NAME["au_track"])
+    assert found.duration == pytest.approx(1.2, abs=0.1)
+
+
+def test_the_whole_chain_speaks_of_the_chosen_person(scripted: Any, clip: Clip, openface: Any) -> None:
+    """AU track, prompts, clues, descriptions and their marks: of one person, then of the other."""
+    openface(several_faces([SMILE, FROWN], frames=30))
+    Subtitle.objects.create(clip=clip, language="en", text="Well done.")
+    steps = [*STEPS, "visual_objective", "visual_clue", "disambiguate", "coarse_template", "merge"]
+    manager = create_member(clip.corpus, "manager")
+    browser = Client()
+    browser.force_login(manager)
+    for place, label in (("on the left", "happy"), ("on the right", "sad")):
+        person = SeenPerson.objects.filter(place__en=place).first()
+        if person is not None:
+            people.choose_person(manager, Clip.objects.get(pk=clip.pk), person.number)
+            page = browser.get(f"/clips/{clip.pk}/").content.decode()
+            assert page.count("about somebody else") == 5  # four clues, and the description
+        before = len(scripted.calls())
+        jobs = jobs_of(run_over(clip, steps))
+        assert {job.state for job in jobs.values()} == {"done"}, {step: job.reason for step, job in jobs.items()}
+        asked = [call["text"] for call in scripted.calls()[before:]]  # what stood in the data blocks of each
+        assert len(asked) == 4
+        for text in asked:
+            assert text.startswith(place)
+        number = SeenPerson.objects.get(place__en=place).number
+        current = Clue.objects.filter(superseded_at=None)
+        assert {clue.provenance["parameters"].get("person") for clue in current} == {number}
+        assert current.get(codes__kind="au").codes["pseudo_label"] == label
+        drafts = DescriptionDraft.objects.filter(job__run=jobs["merge"].run)
+        assert [draft.provenance["parameters"]["person"] for draft in drafts] == [number, number]
+        assert "about somebody else" not in browser.get(f"/clips/{clip.pk}/").content.decode()
 
 
 def test_a_track_that_came_with_the_clip_is_kept(clip: Clip, openface: Any, film: Path, tmp_path: Path) -> None:

@@ -77,6 +77,23 @@ def test_a_clip_that_has_a_track_keeps_it(openface, video):
     assert result.provenance["parameters"]["kept"] is True
 
 
+def test_a_longer_clip_gives_its_tracker_more_time_within_what_a_task_may_take(video, tmp_path, monkeypatch):
+    program = tmp_path / "slow"
+    program.write_text(f"#!/bin/sh\nsleep 1.5\nprintf '{CSV}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("AU_TRACKER", f"{program} {{video}}")
+    monkeypatch.setattr(produce, "LEAST_S", 0.3)
+    ev = evidence(video)
+    with pytest.raises(AuTrackError, match="took longer than 0.3 s"):
+        au_track(ev)
+    ev.duration = 0.5  # x 60
+    assert au_track(ev).state == "done"
+    monkeypatch.setattr(produce, "MOST_S", 0.4)
+    ev.duration = 1800.0
+    with pytest.raises(AuTrackError, match="took longer than 0.4 s"):
+        au_track(ev)
+
+
 def test_without_a_tracker_the_step_says_which_variables_to_set(video):
     result = au_track(evidence(video))
     assert result.state == "skipped"

@@ -52,7 +52,7 @@ def test_a_variant_that_is_asked_for_leaves_the_other_clues_out(ask, told):
 @pytest.mark.parametrize("step", ["disambiguate", "disambiguate_audio", "disambiguate_visual"])
 def test_the_chinese_prompts_name_their_fields_as_the_paper_does(step):
     user = prompts.load(step, "zh").sections[1][1]
-    fields = {"visual": "视频线索", "audio": "音频线索", "subtitle": "字幕内容"}
+    fields = {"person": "人物", "visual": "视频线索", "audio": "音频线索", "subtitle": "字幕内容"}
     for slot in prompts.load(step, "zh").inputs:
         assert re.search(rf"{fields[slot]}.*：\n\{{\{{{slot}\}}\}}", user)
 
