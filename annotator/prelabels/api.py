@@ -50,6 +50,16 @@ class RunRequestSerializer(serializers.Serializer):
     filter = serializers.DictField(required=False)
     budget = BudgetSerializer(required=False)
 
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        # A misspelt "filter" left out would be a run over everything; `repeat` changes no estimate.
+        unknown = sorted(data.keys() - self.fields.keys() - {"repeat"}) if isinstance(data, dict) else []
+        if unknown:
+            message = _("There is no setting “%(name)s” of a run. There are: %(known)s.")
+            raise Invalid(
+                message % {"name": str(unknown[0])[:60], "known": ", ".join(dict.fromkeys([*self.fields, "repeat"]))}
+            )
+        return super().to_internal_value(data)
+
     def wanted(self) -> dict[str, Any]:
         """The keyword arguments of `create_run` and `estimate`."""
         data = self.validated_data

@@ -369,7 +369,12 @@ def test_the_rate_of_a_fast_run_is_that_of_its_last_jobs(corpus: Corpus, monkeyp
 
 def test_a_misspelt_limit_or_filter_is_refused_not_left_out(client: Client, corpus: Corpus) -> None:
     as_role(client, corpus, "manager")
-    for wrong, name in (({"budget": {"gpu-seconds": 3}}, "gpu-seconds"), ({"filter": {"speakers": "a"}}, "speakers")):
+    misspelt: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"budget": {"gpu-seconds": 3}}, "gpu-seconds"),
+        ({"filter": {"speakers": "a"}}, "speakers"),
+        ({"filters": {"speaker": "a"}}, "filters"),
+    )
+    for wrong, name in misspelt:
         for path in ("/api/v1/corpora/study/runs/", "/api/v1/corpora/study/runs/estimate/"):
             answer = client.post(path, wrong, content_type="application/json")
             assert answer.status_code == 422
