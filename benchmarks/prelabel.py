@@ -102,7 +102,7 @@ def calls(world: World, delay: float, at_once: int, number: int) -> dict[str, An
     _write_requests(corpus, requests)
     with scripted_server.running(log, delay=delay) as server:
         direct = _direct(server.base_url, requests, at_once)
-        given = {"LLM_BASE_URL": server.base_url, "LLM_MODEL": "scripted", "LLM_CONCURRENCY": str(at_once)}
+        given = {"LLM_BASE_URL": server.base_url, "LLM_MODEL": "scripted:varied", "LLM_CONCURRENCY": str(at_once)}
         os.environ |= given
         world.start_worker(2)
         try:
@@ -164,7 +164,7 @@ def _write_requests(corpus: Any, file: Path) -> None:
         asked.append({"model": server.model, "messages": messages, **fixed})
         raise Written
 
-    endpoint, complete = Endpoint("http://127.0.0.1:1/v1", "scripted"), text.complete
+    endpoint, complete = Endpoint("http://127.0.0.1:1/v1", "scripted:varied"), text.complete
     text.complete = write_down  # type: ignore[assignment]
     try:
         for line in Subtitle.objects.filter(clip__corpus=corpus).order_by("clip_id").values_list("text", flat=True):

@@ -1,13 +1,14 @@
 """The threads of a shift that wait for models: as many calls at a time as a server takes, each job's end written some
 milliseconds after its answer.
 
-The shift's own thread takes jobs a little ahead and writes what has ended; it alone talks with the database. A thread
-begins its next job when the last one is written: a killed process repeats the calls that were in flight, no others.
-Each server has a line of its own, so that a slow one keeps nobody waiting who asks another.
+One thread takes jobs a little ahead, the shift's own writes what has ended; nobody else talks with the database. Those
+who ask begin their next job when the last one is written: a killed process repeats the calls that were in flight. Each
+server has a line of its own, so that a slow one keeps nobody waiting who asks another.
 """
 
 import math
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -33,9 +34,12 @@ from .shifts import runs_in_turn, steps_of
 
 LINGER_SECONDS = 1.0  # a shift without work waits so long for more
 LOOK_SECONDS = 0.25  # and looks that often
+GROUP_SECONDS = 0.02  # what ends within it is written together
+TURN_SECONDS = 0.01  # between two takings, so that each is worth its statements
 HARD_SECONDS = 480.0  # after its time, calls may still be in flight; then their leases run out
-MORE_THREADS = 1.5  # than calls at a time, where a server limits these: some wait for their end to be written
-MOST_THREADS = 128
+MORE_THREADS = 32  # at most, than a server takes calls at a time: they wait for their end to be written
+MOST_THREADS = 160
+SWITCH_SECONDS = 0.0005  # of Python's threads: with the usual 5 ms, who writes waits so long after each statement
 AHEAD = 0.5  # of the threads: jobs that are taken before one of them is free
 WITHOUT_MODEL = 200  # jobs taken at once that end without a call
 logger = structlog.get_logger(__name__)
@@ -77,43 +81,66 @@ class Crew:
         self._results: queue.SimpleQueue[tuple[Line, work.Work, Outcome, threading.Event]] = queue.SimpleQueue()
         self._done = 0
         self._threads: list[threading.Thread] = []
-        self._over = False
-        self._looked, self._worked = 0.0, time.monotonic()
+        self._short = threading.Event()  # somebody may soon have nothing to do
+        self._closing = self._over = self._looked = False
+        self._taking = True  # jobs that no line holds yet may have been claimed
+        self._failed: BaseException | None = None
+        self._worked = time.monotonic()
 
     def run(self, until: float) -> int:
         """Work until nothing is left, the worker is asked to stop, or the time is over; how many jobs were ended."""
+        taker, usual = None, sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        if not connection.in_atomic_block:  # else no other connection sees the jobs
+            taker = threading.Thread(target=self._keep_taking, name="crew-taker", daemon=True)
+            taker.start()
         try:
-            while True:
-                over = stopping() or time.monotonic() > until
-                if over:
+            while self._failed is None:
+                if stopping() or time.monotonic() > until:
+                    self._closing = True
                     self._give_back()
-                    if not self._busy() or time.monotonic() > until + HARD_SECONDS:
+                    if not (self._busy() or self._taking) or time.monotonic() > until + HARD_SECONDS:
                         break
-                elif not self._refill() and not self._held() and self._nothing_soon():
+                elif taker is None:
+                    self._refill()
+                if not (self._taking or self._held()) and self._nothing_soon():
                     break
                 self._write(self._collect())
         finally:
-            self._end()
+            sys.setswitchinterval(usual)
+            self._end(taker)
+        if self._failed is not None:
+            raise self._failed
         return self._done
 
     def _busy(self) -> int:
-        return sum(line.busy for line in self._lines.values())
+        return sum(line.busy for line in list(self._lines.values()))
 
     def _held(self) -> int:
-        return sum(line.held for line in self._lines.values())
+        return sum(line.held for line in list(self._lines.values()))
 
     def _nothing_soon(self) -> bool:
         now = time.monotonic()
-        reopens = max((line.closed_until for line in self._lines.values()), default=0.0)
+        reopens = max((line.closed_until for line in list(self._lines.values())), default=0.0)
         return now > max(self._worked, min(reopens, now + 5.0)) + LINGER_SECONDS
+
+    def _keep_taking(self) -> None:
+        """Take jobs beside those who write: neither waits for the other's statements."""
+        try:
+            while not self._closing:
+                self._refill()
+                time.sleep(TURN_SECONDS)
+                self._short.wait(LOOK_SECONDS)
+                self._short.clear()
+        except BaseException as error:  # noqa: BLE001 - raised again by the shift's own thread
+            self._failed = error
+        finally:
+            self._taking = False
+            connection.close()
 
     def _refill(self) -> int:
         """Take jobs for the lines that have room; how many were taken."""
-        now = time.monotonic()
-        short = any(len(line.waiting) < AHEAD * line.target / 2 and line.room() for line in self._lines.values())
-        if now - self._looked < (LOOK_SECONDS / 10 if short else LOOK_SECONDS):
-            return 0
-        self._looked = now
+        self._taking = True
         demand.note_gpu([self.queue])
         taken: list[Job] = []
         runs = runs_in_turn(self.queue, self.run_id)
@@ -125,9 +152,12 @@ class Crew:
             keeper.add(taken)
             work.begin_runs(taken)
             self._line_up(work.prepare(taken))
-            self._worked = now
+            self._worked = time.monotonic()
             if len(taken) >= sum(line.limit for line in self._lines.values()):
                 dispatch.call_soon([self.queue])
+        elif not self._looked:
+            self._worked = 0.0  # there was nothing from the beginning
+        self._looked, self._taking = True, False
         return len(taken)
 
     def _line_up(self, works: Sequence[work.Work]) -> None:
@@ -158,9 +188,10 @@ class Crew:
         return WITHOUT_MODEL if key is None else self._line_of(key).room()
 
     def _line_of(self, endpoint: Any) -> Line:
-        if endpoint not in self._lines:
-            self._lines[endpoint] = Line(threads_for(endpoint))
-        return self._lines[endpoint]
+        with self._condition:
+            if endpoint not in self._lines:
+                self._lines[endpoint] = Line(threads_for(endpoint))
+            return self._lines[endpoint]
 
     def _serve(self, line: Line) -> None:
         """One thread: job after job, until the crew's work is over."""
@@ -184,17 +215,21 @@ class Crew:
             while not self._over:
                 if line.waiting and line.busy < max(1, int(line.target)):
                     line.busy += 1
+                    if len(line.waiting) <= AHEAD * line.target / 2:
+                        self._short.set()
                     return line.waiting.popleft()
                 self._condition.wait(1.0)
         return None
 
     def _collect(self) -> list[tuple[Line, work.Work, Outcome, threading.Event]]:
-        """What has ended by now; waits a moment for the first."""
+        """What ends within a moment; waits somewhat longer for the first."""
         found = []
         try:
             found.append(self._results.get(timeout=LOOK_SECONDS / 5))
+            until = time.monotonic() + GROUP_SECONDS
             while True:
-                found.append(self._results.get_nowait())
+                left = until - time.monotonic()
+                found.append(self._results.get(timeout=left) if left > 0 else self._results.get_nowait())
         except queue.Empty:
             return found
 
@@ -224,9 +259,10 @@ class Crew:
         self._worked = time.monotonic()
 
     def _let_go(self, ended: Sequence[tuple[Job, Outcome]], states: Mapping[int, str | None]) -> None:
-        self._done += sum(state not in (None, "queued") for state in states.values())
+        with self._condition:
+            self._done += sum(state not in (None, "queued") for state in states.values())
+            at_hand = {each.job.run_id for line in self._lines.values() for each in line.waiting}
         keeper.drop([job for job, _outcome in ended])
-        at_hand = {each.job.run_id for line in self._lines.values() for each in line.waiting}
         for run_id in {job.run_id for job, _outcome in ended} - at_hand:
             patiently(partial(close_ended, run_id))
 
@@ -239,8 +275,12 @@ class Crew:
             keeper.drop(left)
             patiently(partial(claims.give_back, left))
 
-    def _end(self) -> None:
+    def _end(self, taker: threading.Thread | None) -> None:
         """Let the threads go. Those that are still in a call are left to it: nobody renews their leases any more."""
+        self._closing = True
+        self._short.set()
+        if taker is not None:
+            taker.join()
         with self._condition:
             self._over = True
             self._condition.notify_all()
@@ -258,4 +298,4 @@ def threads_for(endpoint: Any) -> int:
         return max(1, calls)
     if calls is None:
         return settings.PRELABEL_THREADS
-    return min(MOST_THREADS, max(calls + 2, math.ceil(calls * MORE_THREADS)))
+    return min(MOST_THREADS, calls + min(2 * calls, MORE_THREADS))

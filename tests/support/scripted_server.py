@@ -45,6 +45,7 @@ BEHAVIOURS = (
     "truncated",
     "wrong-language",
     "no-response-format",  # 400 for a request that asks for structured output
+    "varied",  # no two answers are the same (not where JSON is asked for)
     "drop",  # closes the connection in the middle of the answer
 )
 # Words of a clue -> the label the server derives from them; first match first.
@@ -255,6 +256,8 @@ class Handler(BaseHTTPRequestHandler):
             text = "I'm sorry, but I can't help with describing people."
         elif behaviour == "truncated":
             text, reason = text[: len(text) // 2], "length"
+        elif behaviour == "varied" and not text.startswith(("{", "[")):
+            text = f"{text[:-1]} ({self.server.count}){text[-1:]}"
         elif behaviour == "wrong-language":
             text = _other_language(kind, text)
         usage = {"prompt_tokens": len(text_of(messages).split()), "completion_tokens": len(text.split())}
