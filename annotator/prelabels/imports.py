@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from models_ml.steps.translate import strip_scaffolding
 
 from . import gating
 from .models import ASPECTS, MODALITIES, Clue, PreLabeller
-from .outputs import supersede
+from .outputs import Drafted, supersede_many
 
 BATCH = 500
 MAX_TEXT = 20_000  # characters of one clue
@@ -203,7 +203,7 @@ def _write_batch(
             language=language,
         ).values_list("clip_id", "pk")
     )  # fmt: skip
-    stored: list[Clue] = []
+    drafted: list[Drafted] = []
     for line, name, text in batch:
         clip: Clip | None = clips.get(name)
         if clip is None:
@@ -214,10 +214,11 @@ def _write_batch(
             continue
         item = {"modality": modality, "aspect": aspect, "language": language, "text": text}
         provenance = {**origin, "line": line, "media_sha256": clip.media_sha256}
-        clue = supersede(clip, source, [item], provenance, only=kind)[0]
-        stored.append(clue)
-        outcome = "created" if clip.pk not in before else "unchanged" if before[clip.pk] == clue.pk else "updated"
-        report[outcome] += 1
+        drafted.append(Drafted(clip, source, [item], provenance, only=kind))
+    stored = [clues[0] for clues in supersede_many(drafted)]
+    for clue in stored:
+        earlier = before.get(clue.clip_id)
+        report["created" if earlier is None else "unchanged" if earlier == clue.pk else "updated"] += 1
     gating.judge_stored(stored)
 
 
@@ -227,21 +228,27 @@ def import_clues(corpus: Corpus, clues: dict[int, list[dict[str, Any]]]) -> set[
     Call it inside the transaction that stores the rows. Clues of one source with the same modality, aspect and
     language become one: a pre-labeller has one current clue of a kind.
     """
-    changed: set[int] = set()
-    stored: list[Clue] = []
+    sources: dict[str, PreLabeller] = {}
+    drafted: list[Drafted] = []
     for clip in corpus.clips.filter(pk__in=clues).select_for_update(no_key=True).order_by("pk"):
         for name, items in _by_source(clues[clip.pk]).items():
-            source = _import_source(name, "", "")
-            before = set(_current(clip, source))
-            stored += supersede(clip, source, items, {"prelabeller": name, "media_sha256": clip.media_sha256})
-            if set(_current(clip, source)) != before:
-                changed.add(clip.pk)
-    gating.judge_stored(stored)
-    return changed
+            if name not in sources:
+                sources[name] = _import_source(name, "", "")
+            provenance = {"prelabeller": name, "media_sha256": clip.media_sha256}
+            drafted.append(Drafted(clip, sources[name], items, provenance))
+    before = _current(drafted)
+    gating.judge_stored([clue for rows in supersede_many(drafted) for clue in rows])
+    return {clip_id for clip_id, _clue in before ^ _current(drafted)}
 
 
-def _current(clip: Clip, source: PreLabeller) -> Iterable[int]:
-    return Clue.objects.filter(clip=clip, prelabeller=source, superseded_at=None).values_list("pk", flat=True)
+def _current(drafted: Sequence[Drafted]) -> set[tuple[int, int]]:
+    """(clip, clue) of the current clues of these sources on these clips."""
+    rows = Clue.objects.filter(
+        clip__in={each.clip.pk for each in drafted},
+        prelabeller__in={each.prelabeller.pk for each in drafted},
+        superseded_at=None,
+    )
+    return set(rows.values_list("clip_id", "pk"))
 
 
 def _by_source(clues: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

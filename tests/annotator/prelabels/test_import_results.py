@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.core.management.base import CommandError
 
+from annotator.clips.models import Corpus
+from annotator.prelabels.imports import import_clues
 from annotator.prelabels.models import Clue
 from tests.annotator.prelabels.test_prelabel_commands import call
 from tests.support.factories import create_clip, create_corpus
@@ -104,3 +106,19 @@ def test_chinese_reasons_are_not_imported_as_english(import_results: Callable[..
         import_results("names,chi_reasons\nsample_00000047,微笑\n", "en")
     assert caught.value.returncode == 2
     assert not Clue.objects.exists()
+
+
+def test_a_hundred_rows_cost_as_many_queries_as_two(
+    import_results: Callable[..., Any], django_assert_max_num_queries: Any
+) -> None:
+    corpus = Corpus.objects.get()
+    names = [create_clip(corpus, f"n{n:03}").name for n in range(100)]
+    item = {"modality": "visual", "aspect": "expression", "language": "en", "text": "She smiles."}
+    for some in (names[:2], names):
+        with django_assert_max_num_queries(45):
+            _code, found, _err = import_results("name,text\n" + "".join(f"{name},She smiles.\n" for name in some), "en")
+        assert found["created"] + found["unchanged"] == len(some)
+        ids = list(corpus.clips.filter(name__in=some).values_list("pk", flat=True))
+        with django_assert_max_num_queries(45):
+            changed = import_clues(corpus, {pk: [{**item, "source": "m"}, {**item, "source": "n"}] for pk in ids})
+        assert len(changed) == (2 if some is not names else 98)
