@@ -93,6 +93,8 @@ def _wait_for_first(run: Any, seconds: float = 60.0) -> tuple[int, float]:
 
 def calls(world: World, delay: float, at_once: int, number: int) -> dict[str, Any]:
     """`number` questions of the step `disambiguate` over clips with subtitles alone, directly and by the worker."""
+    from django.db import connection
+
     from annotator.prelabels import services
     from tests.support import scripted_server
 
@@ -112,6 +114,8 @@ def calls(world: World, delay: float, at_once: int, number: int) -> dict[str, An
             run = services.create_run(None, corpus, prelabellers=["disambiguate"])
             while not services.tend_run(run.pk):
                 pass
+            with connection.cursor() as cursor:  # what autovacuum does within a minute of such a load
+                cursor.execute("ANALYZE")
             _wait(run)
         finally:
             world.stop("beat", "worker")
