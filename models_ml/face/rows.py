@@ -75,7 +75,7 @@ def _opened(path_or_text: str | Path) -> Iterator[tuple[str, TextIO]]:
 
 
 def _rows(name: str, stream: Iterable[str]) -> Iterator[tuple[int, str | list[str]]]:
-    """(line, row) of each row: its text; from the first quotation mark on (OpenFace has none) the csv module's cells."""
+    """(line, row): a row's text; from the first quotation mark on (OpenFace has none) its cells by the csv module."""
     stream = iter(stream)
     for number, line in enumerate(stream, 1):
         if '"' not in line:
