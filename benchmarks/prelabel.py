@@ -108,7 +108,7 @@ def calls(world: World, delay: float, at_once: int, number: int) -> dict[str, An
         os.environ |= given
         world.start_worker(2)
         try:
-            warm = services.create_run(None, texts(f"warm-{at_once}", 4 * at_once), prelabellers=["disambiguate"])
+            warm = services.create_run(None, texts(f"warm-{at_once}", 20 * at_once), prelabellers=["disambiguate"])
             _wait(warm)
             asked = len(server.calls())
             run = services.create_run(None, corpus, prelabellers=["disambiguate"])

@@ -6,6 +6,7 @@ who ask begin their next job when the last one is written: a killed process repe
 server has a line of its own, so that a slow one keeps nobody waiting who asks another.
 """
 
+import functools
 import math
 import queue
 import sys
@@ -70,6 +71,16 @@ class Line:
         return max(0, math.ceil(self.target * (1 + AHEAD)) + 1 - self.held)
 
 
+@functools.cache
+def get_ready() -> None:
+    """Read, once a process, what the first call would read while it holds a place at the server: seconds of work."""
+    import openai  # noqa: F401
+
+    from models_ml.gate.judge import read
+
+    read("He smiles. 他笑了。", "visual")
+
+
 class Crew:
     """The threads of one shift."""
 
@@ -89,6 +100,7 @@ class Crew:
 
     def run(self, until: float) -> int:
         """Work until nothing is left, the worker is asked to stop, or the time is over; how many jobs were ended."""
+        get_ready()
         taker, usual = None, sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         if not connection.in_atomic_block:  # else no other connection sees the jobs
