@@ -28,14 +28,27 @@ _REFUSAL = re.compile(
 )
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*")
+# Control signs and halves of characters say nothing, and no database keeps them.
+_UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _MARKUP = re.compile(r"^\s*<(?:!doctype\b|!--|\?xml\b|[a-z][a-z0-9]*(?:\s[^<>]*)?/?>)", re.IGNORECASE)
 
 
 def bare(text: str) -> str:
-    """Strip reasoning blocks and a code fence around the whole answer."""
-    text = _THINKING.sub("", text).strip()
+    """Strip reasoning blocks, a code fence around the whole answer, and signs that nothing can be written with."""
+    text = _THINKING.sub("", _UNSTORABLE.sub("", text)).strip()
     fenced = _FENCE.match(text)
     return fenced.group(1).strip() if fenced else text
+
+
+def storable(value: Any) -> Any:
+    """A value out of JSON, whose escapes may have brought such signs in again, without them in any text or key."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("", value)
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return value
 
 
 def clean(text: str) -> str:
@@ -93,7 +106,7 @@ def json_object(text: str, calls: int = 0) -> dict[str, Any]:
     if start < 0 and is_refusal(cleaned):
         raise ModelFailure("refusal", f"the model refused: {excerpt(cleaned)}", calls)
     try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(cleaned, max(start, 0))
+        value = storable(json.JSONDecoder(strict=False).raw_decode(cleaned, max(start, 0))[0])
     except (json.JSONDecodeError, RecursionError) as error:
         raise ModelFailure("bad_json", f"not a JSON object ({error}): {excerpt(cleaned)}", calls) from error
     if not isinstance(value, dict):

@@ -11,7 +11,7 @@ from typing import Any
 
 from models_ml import prompts
 from models_ml.llm import Completion, Endpoint, ModelFailure, complete, language_of, require
-from models_ml.llm.answers import clean, is_refusal
+from models_ml.llm.answers import clean, is_refusal, storable
 from models_ml.llm.errors import excerpt
 from models_ml.steps.asking import LANGUAGES, ask_each, meant, receipt, skip
 from models_ml.steps.types import Evidence, StepResult
@@ -167,7 +167,7 @@ def tidy(values: list[Any], language: str | None = None) -> list[str]:
             continue
         if not isinstance(value, str) or len(value) > MAX_LABEL:
             raise ModelFailure("bad_json", f"not a label: {excerpt(repr(value))}")
-        label = " ".join(value.split()).strip("*_ ").lower()
+        label = " ".join(storable(value).split()).strip("*_ ").lower()
         if is_refusal(label):
             raise ModelFailure("refusal", f"the model refused: {excerpt(label)}")
         if language is not None and (language_of(label) or language) != language:

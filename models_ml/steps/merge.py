@@ -9,7 +9,7 @@ from typing import Any
 
 from models_ml import prompts
 from models_ml.llm import Endpoint, ModelFailure, complete, json_object, require, usable_text
-from models_ml.llm.answers import clean
+from models_ml.llm.answers import clean, storable
 from models_ml.steps.asking import LANGUAGES, clue_list, meant, person, receipt, skip, subtitle
 from models_ml.steps.labels import parse_ov_labels, tidy
 from models_ml.steps.types import Evidence, StepResult
@@ -142,7 +142,7 @@ def _python_dict(text: str, failure: ModelFailure) -> dict[str, Any]:
     """Single quotes and trailing commas are not JSON, but they say the same; anything else stays the failure it was."""
     cleaned = clean(text)
     try:
-        value = ast.literal_eval(cleaned[cleaned.index("{") : cleaned.rindex("}") + 1])
+        value = storable(ast.literal_eval(cleaned[cleaned.index("{") : cleaned.rindex("}") + 1]))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise failure from None
     if not isinstance(value, dict):

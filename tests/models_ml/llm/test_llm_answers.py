@@ -3,6 +3,7 @@
 import pytest
 
 from models_ml.llm import ModelFailure, clean, is_refusal, json_object, language_of, usable_text
+from models_ml.steps import parse_ov_labels
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,13 @@ from models_ml.llm import ModelFailure, clean, is_refusal, json_object, language
 )
 def test_scaffolding_of_models_is_stripped_and_nothing_else(raw, cleaned):
     assert clean(raw) == cleaned
+
+
+def test_signs_that_no_database_keeps_are_left_out_wherever_they_come_from():
+    assert usable_text("The person\x00 smiles\x1b.\nShe\tlaughs.", "en") == "The person smiles.\nShe\tlaughs."
+    written = '{"description": {"en": "a\\u0000b \\ud83d\\ude00 \\ud83d"}, "x\\u0000": ["\\u0007 ok"]}'
+    assert json_object(written) == {"description": {"en": "ab 😀 "}, "x": [" ok"]}
+    assert parse_ov_labels('["happy\\u0000", "sad"]') == ["happy", "sad"]
 
 
 @pytest.mark.parametrize(
