@@ -172,7 +172,8 @@ def test_what_was_paid_is_counted_whatever_became_of_it(scripted: Any, monkeypat
     well = done(one_job(create_clip().corpus))
     assert well.cost == pytest.approx(well.prompt_tokens + 2 * well.completion_tokens)
     assert well.prompt_tokens > 10
-    assert well.gpu_seconds == pytest.approx(4 * well.seconds, rel=0.5)
+    # Four for each second of the call, which is a part of the job's; both are rounded to milliseconds.
+    assert 0 < well.gpu_seconds <= 4 * (well.seconds + 0.001)
     monkeypatch.setenv("LLM_MODEL", "scripted:refuse")
     badly = done(one_job(create_clip(en="Another line.").corpus))
     assert (badly.state, badly.calls) == ("failed", 1)
