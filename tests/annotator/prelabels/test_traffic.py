@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from annotator.prelabels import cache, demand, services, traffic, work
 from annotator.prelabels.models import CachedAnswer, Job, Run
 from models_ml.llm import Deferred, Endpoint, ModelFailure, NotConfigured
 from models_ml.llm.traffic import using
+from tests.support import scripted_server
 from tests.support.factories import create_clip, create_corpus, create_prelabeller
 
 pytestmark = pytest.mark.django_db
@@ -166,14 +168,19 @@ def test_a_failed_call_is_kept_with_its_request_and_response(scripted: Any, monk
         assert "secret" not in json.dumps(job.exchange)
 
 
-def test_what_was_paid_is_counted_whatever_became_of_it(scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_paid_is_counted_whatever_became_of_it(
+    scripted: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name, value in (("PRICE_IN", "1000000"), ("PRICE_OUT", "2000000"), ("GPUS", "4")):
         monkeypatch.setenv(f"LLM_{name}", value)
-    well = done(one_job(create_clip().corpus))
+    # Slow enough that the call is nearly all of the job.
+    with scripted_server.running(tmp_path / "slow.jsonl", delay=0.4) as slow, monkeypatch.context() as here:
+        here.setenv("LLM_BASE_URL", slow.base_url)
+        well = done(one_job(create_clip().corpus))
     assert well.cost == pytest.approx(well.prompt_tokens + 2 * well.completion_tokens)
     assert well.prompt_tokens > 10
-    # Four for each second of the call, which is a part of the job's; both are rounded to milliseconds.
-    assert 0 < well.gpu_seconds <= 4 * (well.seconds + 0.001)
+    assert well.gpu_seconds == pytest.approx(4 * well.seconds, rel=0.5)
+    assert well.gpu_seconds >= 4 * 0.4
     monkeypatch.setenv("LLM_MODEL", "scripted:refuse")
     badly = done(one_job(create_clip(en="Another line.").corpus))
     assert (badly.state, badly.calls) == ("failed", 1)
