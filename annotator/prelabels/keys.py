@@ -34,8 +34,7 @@ def spec_of(key: str) -> StepSpec:
 def modality_of(step: str) -> str:
     """What a step's clue is about; "" for steps that are about no one modality."""
     spec = STEPS[step]
-    known = {"measured_prosody": "audio", "au_expression": "visual", "visual_clue": "visual", "audio_clue": "audio"}
-    return spec.modality or known.get(step, "text" if spec.endpoint == "LLM" else "")
+    return spec.modality or ("text" if spec.endpoint == "LLM" else "")
 
 
 def prelabeller_name(step: str) -> str:
