@@ -7,6 +7,7 @@ writes for all, what came together in one statement.
 import json
 import os
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from annotator.clips.models import Clip
 
 from .models import CachedAnswer
 
+GATHER_SECONDS = 0.04  # where several threads ask, their questions are collected for so long
 IDLE_SECONDS = 0.5  # then the thread ends and its connection with it
 WAIT_SECONDS = 60.0
 MOST = 200  # rows of one statement
@@ -95,6 +97,7 @@ class _Desk:
         self._waiting: list[tuple[Any, Future[Any] | None]] = []
         self._came = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._crowded = False
 
     def put(self, item: str | Row | tuple[str, ...], asked: Future[Any] | None = None) -> None:
         with self._came:
@@ -115,10 +118,13 @@ class _Desk:
             connection.close()
 
     def _next(self) -> list[tuple[Any, Future[Any] | None]]:
+        if self._crowded:
+            time.sleep(GATHER_SECONDS)
         with self._came:
             if not self._waiting:
                 self._came.wait(IDLE_SECONDS)
             batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            self._crowded = sum(asked is not None for _item, asked in batch) > 1
             if not batch:
                 self._thread = None  # in the lock: what comes after finds no thread and starts one
             return batch
@@ -146,7 +152,9 @@ def _tell(batch: Sequence[tuple[Any, Future[Any] | None]], error: Exception) -> 
 
 
 def _select(keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return dict(CachedAnswer.objects.filter(key__in=set(keys)).values_list("key", "answer"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT key, answer::text FROM prelabels_cachedanswer WHERE key = ANY(%s)", [list(keys)])
+        return {key: json.loads(answer) for key, answer in cursor.fetchall()}
 
 
 def _insert(rows: Sequence[Row]) -> None:

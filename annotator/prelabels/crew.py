@@ -1,15 +1,14 @@
 """The threads of a shift that wait for models: as many calls at a time as a server takes, each job's end written some
 milliseconds after its answer.
 
-One thread takes jobs a little ahead, the shift's own writes what has ended; nobody else talks with the database. Those
-who ask begin their next job when the last one is written: a killed process repeats the calls that were in flight. Each
-server has a line of its own, so that a slow one keeps nobody waiting who asks another.
+One thread takes jobs a little ahead, the shift's own writes what has ended; nobody else talks with the database. Only
+so many jobs may have begun and not be written: what a killed process did in vain is bounded. Each server has a line of
+its own, so that a slow one keeps nobody waiting who asks another.
 """
 
 import functools
 import math
 import queue
-import sys
 import threading
 import time
 from collections import deque
@@ -35,13 +34,13 @@ from .shifts import runs_in_turn, steps_of
 
 LINGER_SECONDS = 1.0  # a shift without work waits so long for more
 LOOK_SECONDS = 0.25  # and looks that often
-GROUP_SECONDS = 0.02  # what ends within it is written together
+GROUP_SECONDS = 0.3  # what ends within it is written together, at once where nobody else is at work
 TURN_SECONDS = 0.01  # between two takings, so that each is worth its statements
 HARD_SECONDS = 480.0  # after its time, calls may still be in flight; then their leases run out
-MORE_THREADS = 32  # at most, than a server takes calls at a time: they wait for their end to be written
-MOST_THREADS = 160
-SWITCH_SECONDS = 0.0005  # of Python's threads: with the usual 5 ms, who writes waits so long after each statement
-AHEAD = 0.5  # of the threads: jobs that are taken before one of them is free
+MORE_ASKING = 10  # at most, than a server takes calls at a time: their question is ready when a place is free
+MORE_BEGUN = 60  # at most, than are asking: answered and not written yet
+MOST_THREADS = 128
+AHEAD = 1.0  # of the jobs that may have begun: taken before one of them can
 WITHOUT_MODEL = 200  # jobs taken at once that end without a call
 logger = structlog.get_logger(__name__)
 
@@ -50,11 +49,13 @@ logger = structlog.get_logger(__name__)
 class Line:
     """The jobs that wait for one server, and the threads that take them there."""
 
-    limit: int
+    asking: int  # threads, at most
+    limit: int  # jobs that have begun and are not written yet, at most
+    free: threading.Condition  # with the crew's lock: an idle thread may find something to do
     waiting: deque[work.Work] = field(default_factory=deque)
     busy: int = 0
     threads: int = 0
-    target: float = 0.0  # threads at work now: fewer while the server defers calls, one more with each that it takes
+    target: float = 0.0  # the limit now: lower while the server defers calls, higher with each that it takes
     closed_until: float = 0.0
 
     def __post_init__(self) -> None:
@@ -88,8 +89,8 @@ class Crew:
         self.queue, self.run_id = queue_name, run_id
         self._lines: dict[Any, Line] = {}
         self._steps: dict[str, tuple[float, Any]] = {}  # step -> (when asked, its line's key)
-        self._condition = threading.Condition()
-        self._results: queue.SimpleQueue[tuple[Line, work.Work, Outcome, threading.Event]] = queue.SimpleQueue()
+        self._lock = threading.RLock()
+        self._results: queue.SimpleQueue[tuple[Line, work.Work, Outcome]] = queue.SimpleQueue()
         self._done = 0
         self._threads: list[threading.Thread] = []
         self._short = threading.Event()  # somebody may soon have nothing to do
@@ -101,8 +102,7 @@ class Crew:
     def run(self, until: float) -> int:
         """Work until nothing is left, the worker is asked to stop, or the time is over; how many jobs were ended."""
         get_ready()
-        taker, usual = None, sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_SECONDS)
+        taker = None
         if not connection.in_atomic_block:  # else no other connection sees the jobs
             taker = threading.Thread(target=self._keep_taking, name="crew-taker", daemon=True)
             taker.start()
@@ -119,7 +119,6 @@ class Crew:
                     break
                 self._write(self._collect())
         finally:
-            sys.setswitchinterval(usual)
             self._end(taker)
         if self._failed is not None:
             raise self._failed
@@ -174,18 +173,18 @@ class Crew:
 
     def _line_up(self, works: Sequence[work.Work]) -> None:
         ended: list[tuple[Job, Outcome]] = []
-        with self._condition:
+        with self._lock:
             for each in works:
                 if each.ended is not None:
                     ended.append((each.job, each.ended))
                     continue
                 line = self._line_of(each.endpoint)
                 line.waiting.append(each)
-                if line.threads < min(line.limit, line.held):
+                line.free.notify()
+                if line.threads < min(line.asking, line.held):
                     line.threads += 1
                     self._threads.append(threading.Thread(target=self._serve, args=(line,), name="crew", daemon=True))
                     self._threads[-1].start()
-            self._condition.notify_all()
         if ended:
             self._let_go(ended, work.finish_all(ended))
 
@@ -200,9 +199,10 @@ class Crew:
         return WITHOUT_MODEL if key is None else self._line_of(key).room()
 
     def _line_of(self, endpoint: Any) -> Line:
-        with self._condition:
+        with self._lock:
             if endpoint not in self._lines:
-                self._lines[endpoint] = Line(threads_for(endpoint))
+                free = threading.Condition(self._lock)
+                self._lines[endpoint] = Line(*bounds(endpoint), free)
             return self._lines[endpoint]
 
     def _serve(self, line: Line) -> None:
@@ -214,45 +214,42 @@ class Crew:
                 else:
                     structlog.contextvars.bind_contextvars(job=each.job.pk, step=each.job.step)
                     outcome = work.perform(each)
-                written = threading.Event()
-                self._results.put((line, each, outcome, written))
-                while not written.wait(1.0):
-                    if self._over:
-                        return
+                self._results.put((line, each, outcome))
         finally:
             connection.close()
 
     def _next(self, line: Line) -> work.Work | None:
-        with self._condition:
+        with line.free:
             while not self._over:
                 if line.waiting and line.busy < max(1, int(line.target)):
                     line.busy += 1
                     if len(line.waiting) <= AHEAD * line.target / 2:
                         self._short.set()
                     return line.waiting.popleft()
-                self._condition.wait(1.0)
+                line.free.wait(1.0)
         return None
 
-    def _collect(self) -> list[tuple[Line, work.Work, Outcome, threading.Event]]:
+    def _collect(self) -> list[tuple[Line, work.Work, Outcome]]:
         """What ends within a moment; waits somewhat longer for the first."""
         found = []
         try:
             found.append(self._results.get(timeout=LOOK_SECONDS / 5))
             until = time.monotonic() + GROUP_SECONDS
-            while True:
+            while len(found) < self._busy():
                 left = until - time.monotonic()
                 found.append(self._results.get(timeout=left) if left > 0 else self._results.get_nowait())
+            return found
         except queue.Empty:
             return found
 
-    def _write(self, found: list[tuple[Line, work.Work, Outcome, threading.Event]]) -> None:
+    def _write(self, found: list[tuple[Line, work.Work, Outcome]]) -> None:
         if not found:
             return
-        ended = [(each.job, outcome) for _line, each, outcome, _written in found]
+        ended = [(each.job, outcome) for _line, each, outcome in found]
         states = work.finish_all(ended)
         put_off: list[tuple[work.Work, float]] = []
-        with self._condition:
-            for line, _each, outcome, _written in found:
+        with self._lock:
+            for line, _each, outcome in found:
                 line.busy -= 1
                 if outcome.state == "deferred":
                     line.target = max(1.0, line.target * 0.7)
@@ -261,9 +258,7 @@ class Crew:
                     line.waiting.clear()
                 else:
                     line.target = min(float(line.limit), line.target + 0.2)
-            self._condition.notify_all()
-        for _line, _each, _outcome, written in found:
-            written.set()
+                line.free.notify()
         if put_off:
             later = [(waits.job, Outcome("deferred", seconds=seconds)) for waits, seconds in put_off]
             self._let_go(later, work.finish_all(later))
@@ -271,7 +266,7 @@ class Crew:
         self._worked = time.monotonic()
 
     def _let_go(self, ended: Sequence[tuple[Job, Outcome]], states: Mapping[int, str | None]) -> None:
-        with self._condition:
+        with self._lock:
             self._done += sum(state not in (None, "queued") for state in states.values())
             at_hand = {each.job.run_id for line in self._lines.values() for each in line.waiting}
         keeper.drop([job for job, _outcome in ended])
@@ -279,7 +274,7 @@ class Crew:
             patiently(partial(close_ended, run_id))
 
     def _give_back(self) -> None:
-        with self._condition:
+        with self._lock:
             left = [each.job for line in self._lines.values() for each in line.waiting]
             for line in self._lines.values():
                 line.waiting.clear()
@@ -293,21 +288,23 @@ class Crew:
         self._short.set()
         if taker is not None:
             taker.join()
-        with self._condition:
+        with self._lock:
             self._over = True
-            self._condition.notify_all()
+            for line in self._lines.values():
+                line.free.notify_all()
         self._give_back()
         if not self._busy():
             for thread in self._threads:
                 thread.join(2.0)
 
 
-def threads_for(endpoint: Any) -> int:
-    """Threads for one server in one process: somewhat more than the calls that it takes at a time."""
+def bounds(endpoint: Any) -> tuple[int, int]:
+    """For one server in one process: threads that ask, and jobs that may have begun and not be written."""
     calls = getattr(endpoint, "concurrency", None)
-    if calls is None and hasattr(endpoint, "batch"):
-        calls = endpoint.batch  # a model in this process, which answers so many questions at once
-        return max(1, calls)
-    if calls is None:
-        return settings.PRELABEL_THREADS
-    return min(MOST_THREADS, calls + min(2 * calls, MORE_THREADS))
+    if calls is not None:
+        asking = min(MOST_THREADS, calls + min(calls, MORE_ASKING))
+    elif hasattr(endpoint, "batch"):
+        asking = max(1, endpoint.batch)  # a model in this process, which answers so many questions at once
+    else:
+        asking = settings.PRELABEL_THREADS
+    return asking, asking + min(2 * asking, MORE_BEGUN)

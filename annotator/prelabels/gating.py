@@ -93,17 +93,25 @@ class Facts:
         return self._track
 
 
-def facts_for(clip_ids: Iterable[int], voices: Collection[int] | None = None) -> dict[int, Facts]:
+def facts_for(clip_ids: Iterable[int], claimed: Mapping[int, set[str]] | None = None) -> dict[int, Facts]:
     """The facts of several clips by clip id, in a fixed number of queries however many there are.
 
-    `voices`: the clips whose measures are wanted; all of them without it.
+    `claimed`: what is claimed in each clip; only what these claims are held against is read. All of it without.
     """
-    clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track", "corpus"))
+    clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track"))
+
+    def those_with(codes: Collection[str]) -> list[Clip]:
+        return [clip for clip in clips if claimed is None or not claimed[clip.pk].isdisjoint(codes)]
+
+    corpora = Corpus.objects.in_bulk({clip.corpus_id for clip in clips})
+    for clip in clips:
+        clip.corpus = corpora[clip.corpus_id]
     subtitles: dict[int, dict[str, str]] = {clip.pk: {} for clip in clips}
-    for clip_id, language, text in Subtitle.objects.filter(clip__in=clips).values_list("clip_id", "language", "text"):
+    said = Subtitle.objects.filter(clip__in=those_with(["quote"]))
+    for clip_id, language, text in said.values_list("clip_id", "language", "text"):
         subtitles[clip_id][language] = text
-    measures = _measures([clip for clip in clips if voices is None or clip.pk in voices])
-    persons = people.for_clips(clips)
+    measures = _measures(those_with(gate.VOICE_CODES))
+    persons = people.for_clips(clip for clip in those_with(gate.FACE_UNITS) if getattr(clip, "au_track", None))
     return {clip.pk: Facts(clip, subtitles[clip.pk], measures.get(clip.pk), persons.get(clip.pk)) for clip in clips}
 
 
@@ -179,11 +187,16 @@ def _read_ahead(text: str, modality: str, facts: Facts) -> None:
 
 
 def _speaks_of(codes: Collection[str], text: str, modality: str) -> bool:
-    """Whether a text claims anything of these codes; where the gate fails on it, `verdicts` will say so."""
+    """Whether a text claims anything of these codes."""
+    return not _claimed(text, modality).isdisjoint(codes)
+
+
+def _claimed(text: str, modality: str) -> set[str]:
+    """The codes of what a text claims; where the gate fails on it, `verdicts` will say so."""
     try:
-        return any(claim.claim in codes for claim in read_claims(text, modality))
+        return {claim.claim for claim in read_claims(text, modality)}
     except Exception:  # noqa: BLE001 - said where the clue is judged
-        return False
+        return set()
 
 
 def judge_new(clues: Sequence[Clue]) -> None:
@@ -192,8 +205,10 @@ def judge_new(clues: Sequence[Clue]) -> None:
     A clue that the gate fails on stays without a verdict, its job goes on.
     """
     wordy = [clue for clue in clues if not clue.codes]
-    voices = {clue.clip_id for clue in wordy if _speaks_of(gate.VOICE_CODES, clue.text, clue.modality)}
-    facts = facts_for((clue.clip_id for clue in wordy), voices) if wordy else {}
+    claimed: dict[int, set[str]] = {}
+    for clue in wordy:
+        claimed.setdefault(clue.clip_id, set()).update(_claimed(clue.text, clue.modality))
+    facts = facts_for(claimed, claimed) if claimed else {}
     for clue in clues:
         clue.gate_version = gate.VERSION
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from models_ml.gate.context import Anchors, Context, blank, cover, words
+from models_ml.gate.context import Anchors, Context, blanked, cover, words
 from models_ml.gate.lexicon import Lexicon
 
 _COMMA = re.compile(r"[,，；;：:。!！\x00]")
@@ -29,9 +29,6 @@ class Reader:
     def begin(self, sentence: str) -> None:
         """Take up the next sentence."""
         self.sentence = sentence
-        kinds = self.words.kinds
-        self._not = blank(sentence, kinds["negation"]["not"])
-        self._unreal = blank(sentence, kinds["unreal"]["not"])
         self._subjects = self._people(sentence)
 
     def read(self, anchors: Anchors, is_voice: bool = False) -> Context | None:
@@ -53,7 +50,7 @@ class Reader:
 
     def _is_unreal(self, anchors: Anchors) -> bool:
         start = anchors[0][0]
-        left = self._unreal[:start]
+        left = blanked(self.sentence, self.words.kinds["unreal"]["not"])[:start]
         for match in self.words.kinds["unreal"]["past"].finditer(left):
             if not self.words.kinds["unreal"]["now"].search(left[match.end() :]):
                 return True
@@ -69,7 +66,8 @@ class Reader:
 
     def _negated(self, anchors: Anchors) -> bool:
         last = anchors[-1][0]
-        covered = cover(self._not, anchors)[:last]
+        plain = blanked(self.sentence, self.words.kinds["negation"]["not"])
+        covered = cover(plain, anchors)[:last]
         count = 0
         for match in self.words.kinds["negation"]["words"].finditer(covered):
             following = [a for a, _ in anchors if a >= match.end()]
@@ -77,7 +75,7 @@ class Reader:
             if len(between) > NEAR or self._ends(between, "negation") or self._comma_ends(between):
                 continue
             count += 1
-        right = _COMMA.split(self._not[anchors[-1][1] :])[0]
+        right = _COMMA.split(plain[anchors[-1][1] :])[0]
         after = self.words.kinds["negation"]["after"].match(right.lstrip("也都还并的"))
         return bool(count) != bool(after)
 

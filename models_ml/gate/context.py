@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from weakref import WeakKeyDictionary
 
 from models_ml.gate.lexicon import Lexicon
@@ -59,8 +59,9 @@ def words(lexicon: Lexicon, language: str) -> Words:
     return known[language]
 
 
-def blank(text: str, pattern: re.Pattern[str], sign: str = "\x02") -> str:
-    """`text` with what matches made unreadable, as long as before."""
+@lru_cache(maxsize=64)
+def blanked(text: str, pattern: re.Pattern[str], sign: str = "\x02") -> str:
+    """`text` with what matches made unreadable, as long as before. Remembered while a sentence's claims are read."""
     return pattern.sub(lambda match: sign * len(match[0]), text)
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from models_ml.gate.context import Anchors, Context, blank, cover, words
+from models_ml.gate.context import Anchors, Context, blanked, cover, words
 from models_ml.gate.lexicon import Lexicon
 
 REACH = 12  # words a negator or modal reaches
@@ -62,10 +62,7 @@ class Reader:
 
     def begin(self, sentence: str) -> None:
         """Take up the next sentence."""
-        kinds = self.words.kinds
         self.sentence = sentence
-        self._plain = blank(sentence, kinds["negation"]["not"])
-        self._real = blank(sentence, kinds["unreal"]["not"])
         self._mentions = self._people(sentence)
 
     def read(self, anchors: Anchors, is_voice: bool = False) -> Context | None:
@@ -79,7 +76,8 @@ class Reader:
 
     def _is_negated(self, anchors: Anchors) -> bool:
         kind = self.words.kinds["negation"]
-        covered = cover(self._plain, anchors).replace("so much as", "\x02" * 10)  # "without so much as raising"
+        plain = cover(blanked(self.sentence, kind["not"]), anchors)
+        covered = plain.replace("so much as", "\x02" * 10)  # "without so much as raising"
         count = 0
         for match in kind["words"].finditer(covered[: anchors[-1][0]]):
             following = next((a for a, _ in anchors if a >= match.end()), anchors[-1][0])
@@ -127,7 +125,7 @@ class Reader:
     def _is_unreal(self, anchors: Anchors) -> bool:
         kind = self.words.kinds["unreal"]
         start = anchors[0][0]
-        text = cover(self._real, anchors)
+        text = cover(blanked(self.sentence, kind["not"]), anchors)
         for match in kind["past"].finditer(text[:start]):
             if not kind["now"].search(text[match.end() : start]):
                 return True

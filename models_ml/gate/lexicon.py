@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -61,20 +62,22 @@ class Lexicon:
 
     def candidates(self, language: str, there: set[str]) -> list[Pattern]:
         """Patterns that can match a sentence with these words (in Chinese, signs), in the order of the lexicon."""
-        patterns, begins = self.patterns[language], self._begins[language]
-        numbers = {number for word in there if word in begins for number in begins[word]}
+        patterns, rarest = self.patterns[language], self._rarest[language]
+        numbers = {number for word in there if word in rarest for number in rarest[word]}
         return [
             patterns[number]
             for number in sorted(numbers)
-            if not any(key.isdisjoint(there) for key in patterns[number].keys[1:])
+            if not any(key.isdisjoint(there) for key in patterns[number].keys)
         ]
 
     @cached_property
-    def _begins(self) -> dict[str, dict[str, list[int]]]:
+    def _rarest(self) -> dict[str, dict[str, list[int]]]:
+        """The patterns by the words of that element of theirs whose words are in the fewest patterns."""
         found: dict[str, dict[str, list[int]]] = {language: {} for language in LANGUAGES}
         for language, patterns in self.patterns.items():
+            common = Counter(word for pattern in patterns for key in pattern.keys for word in key)
             for number, pattern in enumerate(patterns):
-                for word in pattern.keys[0]:
+                for word in min(pattern.keys, key=lambda key: sum(common[word] for word in key)):
                     found[language].setdefault(word, []).append(number)
         return found
 
@@ -250,6 +253,11 @@ class _Compiler:
 
     def any_of(self, texts: list[str]) -> str:
         rows = [self._row(text, anchors=False) for text in sorted(texts, key=len, reverse=True)]
+        # What all begin with is looked at once, not once a row. No other row begins where such a one can begin.
+        edged = [row.removeprefix(EDGE) for row in rows if row.startswith(EDGE)]
+        rows = [row for row in rows if not row.startswith(EDGE)]
+        if edged:
+            rows.append(f"{EDGE}(?:{'|'.join(edged)})")
         return f"(?:{'|'.join(rows)})"
 
     def _row(self, text: str, anchors: bool, depth: int = 0) -> str:
@@ -277,7 +285,7 @@ class _Compiler:
             return out
         if depth:
             return out
-        left = "" if text.startswith(("'", "n't")) else r"(?<![\w'-])"
+        left = "" if text.startswith(("'", "n't")) else EDGE
         return rf"{left}{out}(?!\w|-\w)"
 
     def _element(self, element: str, depth: int) -> str:
@@ -321,6 +329,7 @@ def inflections(stem: str) -> list[str]:
     return [stem, stem + "s", doubled + "ed", doubled + "ing"]
 
 
+EDGE = r"(?<![\w'-])"
 GLUE = r"(?:\s+|-)"
 _PARTS = r"(?:eye)?brows?|eye(?:lid)?s?|lids?|cheeks?|lips?|mouth|nose|chin|jaw|forehead|corners?"
 _NOT_NP = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from models_ml.llm.endpoint import Endpoint
@@ -82,7 +82,7 @@ def complete(
     last.set((endpoint, request, answer.text))
     if traffic:
         kept = ("text", "model", "parameters", "request_sha256")
-        traffic.keep(key, {name: value for name, value in asdict(answer).items() if name in kept})
+        traffic.keep(key, {name: getattr(answer, name) for name in kept})
     return answer
 
 
@@ -150,12 +150,19 @@ class _Asking:
                     self._pause_after(failure)
 
     def _ask_once(self) -> Completion:
-        with self.traffic.admit(self.endpoint) if self.traffic else nullcontext():
-            started = time.monotonic()
-            self.calls += 1
-            answer = Answer()
+        """One attempt. The place at the server is held from the first byte sent to the last that came."""
+        answer, started = Answer(), 0.0
+        with ExitStack() as place:
+
+            def enter() -> None:
+                nonlocal started
+                if self.traffic:
+                    place.enter_context(self.traffic.admit(self.endpoint))
+                started = time.monotonic()
+                self.calls += 1
+
             try:
-                answer = read_answer(self.endpoint, self.request, self.headers, self.max_tokens)
+                answer = read_answer(self.endpoint, self.request, self.headers, self.max_tokens, enter, place.close)
                 _reject_unfinished(answer)
             except ModelFailure as failure:
                 failure.calls = self.calls
@@ -163,7 +170,7 @@ class _Asking:
                 failure.reply = (status, body)
                 raise
             finally:
-                paid = self._paid(answer, time.monotonic() - started)
+                paid = self._paid(answer, time.monotonic() - started) if started else Spent()
                 self.spent.add(paid)
         return Completion(
             text=answer.text,

@@ -1,5 +1,7 @@
 """What many workers know of a server together: how many calls are under way, how fast they may follow each other,
-and whether it is down. Kept in Redis, by Redis's clock; two round trips a call.
+and whether it is down. Kept in Redis, by Redis's clock; two round trips a call, and none for most of the short calls:
+where threads of one process wait, a place goes from one to the next for `KEEP_S`, and one thread (`_Door`) stands in
+Redis's line for them all.
 
 Redis 6 or later. The keys of one endpoint are ``<prefix>{<hash>}:<name>``: ``held`` (token of a call -> end of its
 lease), ``line`` (those who wait -> ticket) and ``seen`` (-> until when they are believed to wait), ``state`` and
@@ -15,7 +17,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models_ml.llm import scripts
+from models_ml.llm.doors import Door
 from models_ml.llm.endpoint import Endpoint
 from models_ml.llm.errors import Deferred, ModelFailure
 from models_ml.llm.traffic import PATIENCE_S
@@ -31,21 +33,10 @@ if TYPE_CHECKING:
     import redis
 
 LEASE_S = 15.0  # a killed worker's place is free again after this; renewed thrice in its length
-LOOK_S = 1.0  # who waits shows himself this often
 REDIS_AWAY_S = 5.0
+YIELD_S = 0.0003  # who was given a place uses it before its giver goes on with his answer
 STRIKES_KEPT_S = 86_400
 logger = logging.getLogger(__name__)
-
-
-class Unavailable(Deferred):
-    """The server is known to be down; ``since`` is when that began (Unix time)."""
-
-    def __init__(self, seconds: float, reason: str, since: float) -> None:
-        super().__init__(seconds, reason)
-        self.since = since
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.seconds, self.reason, self.since)
 
 
 @dataclass(frozen=True)
@@ -71,16 +62,17 @@ class Limits:
         self.redis, self.prefix, self.pid = client, prefix, os.getpid()
         self._scripts = {name: client.register_script(text) for name, text in scripts.ALL.items()}
         self._held: dict[str, str] = {}  # token -> endpoint's key
+        self._doors: dict[Endpoint, Door] = {}
         self._changed = threading.Condition()
         self._renewer: threading.Thread | None = None
 
     @contextmanager
     def place(self, endpoint: Endpoint) -> Iterator[None]:
         """One call's place at the server. Raises Deferred instead of waiting long; see `Traffic.admit`."""
-        name, token = self.name_of(endpoint), uuid.uuid4().hex
-        self._enter(endpoint, name, token)
+        door = self._door(endpoint)
+        place = door.enter()
         with self._changed:
-            self._held[token] = name
+            self._held[place.token] = door.name
             self._renew_beside()
         started, outcome, pause = time.monotonic(), "dropped", 0.0
         try:
@@ -92,35 +84,32 @@ class Limits:
             raise
         finally:
             with self._changed:
-                self._held.pop(token, None)
-            self._leave(endpoint, name, token, outcome, time.monotonic() - started, pause)
+                self._held.pop(place.token, None)
+            ms = _ms(time.monotonic() - started)
+            if outcome != "answered" or pause or not door.pass_on(place, ms):
+                door.leave(place, outcome, ms, _ms(pause))
+            else:
+                time.sleep(YIELD_S)
+
+    def _door(self, endpoint: Endpoint) -> Door:
+        with self._changed:
+            if endpoint not in self._doors:
+                self._doors[endpoint] = Door(self, endpoint, self.name_of(endpoint))
+            return self._doors[endpoint]
 
     def name_of(self, endpoint: Endpoint) -> str:
         """The beginning of an endpoint's keys; the braces keep them on one node of a cluster."""
         told = f"{endpoint.base_url.rstrip('/')}\n{endpoint.model}"
         return f"{self.prefix}{{{hashlib.sha256(told.encode()).hexdigest()[:20]}}}:"
 
-    def _enter(self, endpoint: Endpoint, name: str, token: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            left = max(0.0, deadline - time.monotonic())
-            verdict, ms, since = self._run("enter", endpoint, name, token, _ms(left), _ms(LOOK_S * 2))
-            if verdict == b"go":
-                time.sleep(ms / 1000)
-                return
-            if verdict != b"line" and ms / 1000 <= left:
-                time.sleep(ms / 1000 + 0.001)
-                continue
-            if verdict == b"line" and left > 0 and ms / 1000 <= PATIENCE_S:
-                handed = self._handed_over(name, token, min(LOOK_S, left))
-                if handed is None:
-                    continue
-                time.sleep(handed)
-                return
-            self._run("give_up", endpoint, name, token)
-            raise _put_off(endpoint, verdict.decode(), ms / 1000, since / 1000)
+    def run(self, script: str, endpoint: Endpoint, name: str, token: str, *values: Any) -> Any:
+        """Run one of `scripts` for a call. Raises Deferred where Redis fails."""
+        keys = [name + part for part in ("held", "line", "seen", "state", "ms")] + [f"{name}go:{token}"]
+        fixed = (token, endpoint.concurrency or 0, endpoint.rate_per_minute or 0, _ms(LEASE_S), _ms(PATIENCE_S))
+        with _redis_errors():
+            return self._scripts[script](keys=keys, args=[*fixed, *values])
 
-    def _handed_over(self, name: str, token: str, seconds: float) -> float | None:
+    def handed_over(self, name: str, token: str, seconds: float) -> float | None:
         """Wait until somebody who leaves hands a place over, and take it up; the seconds to wait before using it. None:
         nobody did, or it was too long ago."""
         with _redis_errors():
@@ -128,18 +117,6 @@ class Limits:
         if not found or not self._renewed(name, [token], int(found[1])):
             return None
         return int(found[1]) / 1000
-
-    def _leave(self, endpoint: Endpoint, name: str, token: str, outcome: str, seconds: float, pause: float) -> None:
-        try:
-            self._run("leave", endpoint, name, token, outcome, _ms(seconds), _ms(pause))
-        except Deferred:  # the answer is there all the same; the lease ends by itself
-            logger.warning("a place at %s could not be given back", endpoint.base_url)
-
-    def _run(self, script: str, endpoint: Endpoint, name: str, token: str, *values: Any) -> Any:
-        keys = [name + part for part in ("held", "line", "seen", "state", "ms")] + [f"{name}go:{token}"]
-        fixed = (token, endpoint.concurrency or 0, endpoint.rate_per_minute or 0, _ms(LEASE_S), _ms(PATIENCE_S))
-        with _redis_errors():
-            return self._scripts[script](keys=keys, args=[*fixed, *values])
 
     def _renew_beside(self) -> None:
         """See to it that a thread renews the leases of this process. Call it with the lock held."""
@@ -190,7 +167,7 @@ class Limits:
         breaker = "closed" if not retry_at else "open" if retry_at * 1000 > int(now) else "half-open"
         return Figures(
             in_flight=int(held),
-            waiting=int(waiting),
+            waiting=int(waiting) + sum(int(number) for name, number in told.items() if name.startswith(b"behind:")),
             p50=_share(ms, 0.5),
             p95=_share(ms, 0.95),
             calls=int(told.get(b"calls", 0)),
@@ -214,20 +191,6 @@ def _renew(reference: weakref.ref[Limits]) -> None:
         except Deferred as error:
             logger.warning("places not renewed: %s", error.reason)
         del limits
-
-
-def _put_off(endpoint: Endpoint, verdict: str, seconds: float, since: float) -> Deferred:
-    where = f"{endpoint.model} at {endpoint.base_url}"
-    if verdict in ("open", "probing"):
-        return Unavailable(
-            max(1.0, seconds), f"{where} failed {scripts.BREAKS_AFTER} times in a row and is left alone", since
-        )
-    told = {
-        "paused": f"{where} asked for a pause",
-        "rate": f"{where} takes {endpoint.rate_per_minute} calls a minute",
-        "line": f"{where} takes {endpoint.concurrency} calls at a time",
-    }
-    return Deferred(max(0.5, seconds), told[verdict])
 
 
 @contextmanager

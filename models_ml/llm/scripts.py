@@ -3,7 +3,7 @@
 KEYS: held, line, seen, state, ms, go:<token>. ARGV: token, concurrency (0: none), rate per minute (0: none), lease,
 patience, and what the script names. In ``state``: ``failures`` (passing ones in a row), ``open_since``, ``retry_at``
 and ``cool`` of the breaker, ``probe`` and ``probe_end``, ``pause_end``, ``tat`` of the rate, ``mean``, ``ticket``,
-``calls``, ``failed``.
+``calls``, ``failed``, and ``behind:<token>`` (how many wait behind one who stands in the line for them).
 
 The rate is the generic cell rate algorithm (ITU-T I.371): one number, the time at which the next call is due; a
 second's worth of calls may come at once.
@@ -29,13 +29,16 @@ local function get(name) return tonumber(redis.call('HGET', state, name) or '0')
 local function put(...) redis.call('HSET', state, ...) end
 local function drop(...) redis.call('HDEL', state, ...) end
 
+local function go_from_line(who)
+  redis.call('ZREM', line, who)
+  redis.call('ZREM', seen, who)
+  drop('behind:' .. who)
+end
+
 -- Calls whose worker is gone, and those who wait no more.
 local function tidy()
   redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
-  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', now)) do
-    redis.call('ZREM', seen, gone)
-    redis.call('ZREM', line, gone)
-  end
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', now)) do go_from_line(gone) end
 end
 
 -- Milliseconds until the next call is due; nil when that is longer than `most`. Taking it moves the due time on.
@@ -51,13 +54,13 @@ end
 
 local function hold(who, wait, kept)
   redis.call('ZADD', held, now + wait + kept, who)
-  redis.call('ZREM', line, who)
-  redis.call('ZREM', seen, who)
+  go_from_line(who)
 end
 """
 
-# Values: how long the caller still waits, how long it is believed to wait without a sign.
-# Returns {'go', milliseconds to sleep first, 0} or {why not, milliseconds to wait, since when the breaker is open}.
+# Values: how long the caller still waits, how long it is believed to stand in the line without a sign (0: it does not
+# stand in the line), how many wait behind it. Returns {'go', milliseconds to sleep first, 1 for the call that tries a
+# broken server} or {why not, milliseconds to wait, since when the breaker is open}.
 ENTER = (
     _HEAD
     + """
@@ -81,10 +84,13 @@ if concurrency > 0 then
   local before = redis.call('ZRANK', line, token) or redis.call('ZCARD', line)
   if before >= free then
     local guess = math.floor(get('mean') * (before - math.max(free, 0) + 1) / concurrency)
-    if not redis.call('ZSCORE', line, token) then
-      redis.call('ZADD', line, redis.call('HINCRBY', state, 'ticket', 1), token)
+    if believed > 0 then
+      if not redis.call('ZSCORE', line, token) then
+        redis.call('ZADD', line, redis.call('HINCRBY', state, 'ticket', 1), token)
+      end
+      redis.call('ZADD', seen, now + believed, token)
+      put('behind:' .. token, ARGV[8])
     end
-    redis.call('ZADD', seen, now + believed, token)
     return {'line', guess, 0}
   end
 end
@@ -92,7 +98,7 @@ local wait, longer = due(left)
 if not wait then return {'rate', longer, 0} end
 hold(token, wait, lease)
 if probing then put('probe', token, 'probe_end', now + wait + lease) end
-return {'go', wait, 0}
+return {'go', wait, probing and 1 or 0}
 """
 )
 
@@ -126,15 +132,16 @@ GIVE_UP = (
     _HEAD
     + _HAND_OVER
     + """
-redis.call('ZREM', line, token)
-redis.call('ZREM', seen, token)
+go_from_line(token)
 redis.call('DEL', go)
+if redis.call('HGET', state, 'probe') == token then drop('probe', 'probe_end') end
 if redis.call('ZREM', held, token) > 0 then hand_over() end
 return {'ok', 0, 0}
 """
 )
 
-# Values: outcome ('answered': the server lives, 'failed': in passing, 'dropped': nobody knows), milliseconds, pause.
+# Values: outcome ('answered': the server lives, 'failed': in passing, 'dropped': nobody knows), milliseconds, pause,
+# and the milliseconds of each call that was answered since the worker told last.
 LEAVE = (
     _HEAD
     + _HAND_OVER
@@ -143,14 +150,23 @@ local outcome, ms, pause = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 redis.call('ZREM', held, token)
 local probed = redis.call('HGET', state, 'probe') == token
 if probed then drop('probe', 'probe_end') end
-redis.call('HINCRBY', state, 'calls', 1)
-if outcome == 'answered' then
+redis.call('HINCRBY', state, 'calls', #ARGV - 7)
+local answered = {{unpack(ARGV, 9)}}
+-- Answers that came before a failure are no news of a server that others have found broken since.
+if outcome == 'answered' or (#answered > 0 and get('retry_at') == 0) then
   drop('failures', 'open_since', 'retry_at', 'cool')
-  redis.call('LPUSH', took, ms)
-  redis.call('LTRIM', took, 0, {SAMPLES - 1})
+end
+if outcome == 'answered' then table.insert(answered, ms) end
+if #answered > 0 then
   local mean = get('mean')
-  put('mean', tostring(mean == 0 and ms or mean * 0.9 + ms * 0.1))
-elseif outcome == 'failed' then
+  for _, each in ipairs(answered) do
+    redis.call('LPUSH', took, each)
+    mean = mean == 0 and tonumber(each) or mean * 0.9 + each * 0.1
+  end
+  redis.call('LTRIM', took, 0, {SAMPLES - 1})
+  put('mean', tostring(mean))
+end
+if outcome == 'failed' then
   redis.call('HINCRBY', state, 'failed', 1)
   local failures = redis.call('HINCRBY', state, 'failures', 1)
   if probed then

@@ -75,8 +75,9 @@ def _create_at(base_url: str, api_key: str) -> Callable[..., Any]:
     return client.chat.completions.with_streaming_response.create
 
 
-def create(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str]) -> Any:
+def create(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str], sends: Callable[[], None]) -> Any:
     """openai's context manager of the response to a chat request, which is sent on entering; the body is still to come.
+    ``sends`` is called when the request is ready to go, the time of the call begins after it.
 
     One client per server and key is kept, for all threads. Raises what openai raises; behind an APIConnectionError, and
     while the body is read, that is Timeout when all of it together takes longer than ``endpoint.timeout_s``, Broken
@@ -84,8 +85,9 @@ def create(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str])
     """
     key: object = f"Bearer {endpoint.api_key}" if endpoint.api_key else openai.omit
     ask = _create_at(endpoint.base_url.rstrip("/"), endpoint.api_key)
-    # The messages go as they are: openai would look through each by its types, which costs a sixth of a call.
-    told = request | {"messages": [], "extra_body": {"messages": request["messages"]}}
+    # All goes as it is: openai would look through each part by its types, which costs a fifth of a call.
+    told = {"model": request["model"], "messages": [], "extra_body": request}
+    _call.sends = sends
     return ask(**told, extra_headers={**headers, "Authorization": key}, timeout=endpoint.timeout_s)
 
 
@@ -98,8 +100,10 @@ def drain(chunks: Iterator[bytes]) -> None:
 
 
 class _Call(threading.local):
-    """The call that this thread is in: until when, whether it made a connection, whether a byte came back."""
+    """The call that this thread is in: what is to be called first, until when it lasts, whether it made a connection,
+    whether a byte came back."""
 
+    sends: Callable[[], None]
     deadline = 0.0
     connected = False
     answered = False
@@ -123,6 +127,7 @@ class Transport(httpx2.BaseTransport):
         """The response while it comes in. A kept connection that turns out to be closed by the server is replaced by a
         new one without a word. Of an HTTP error's body no more than ERROR_BYTES are read, and what stops it is no
         failure: the status is the news. Raises Timeout, Broken."""
+        _call.sends()
         began = time.monotonic()
         seconds = request.extensions["timeout"]["read"]
         _call.deadline = began + seconds

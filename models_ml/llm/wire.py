@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
 
 from models_ml.llm.endpoint import Endpoint
-from models_ml.llm.errors import ModelFailure, excerpt
+from models_ml.llm.errors import Deferred, ModelFailure, excerpt
 
 CHARS_PER_TOKEN = 16  # far above any real tokenizer's mean: only a server that ignores max_tokens gets there
 BYTES_PER_TOKEN = 2048  # one streamed event of some servers
@@ -38,16 +38,27 @@ class Answer:
     cut_by_reader: bool = False
 
 
+def _nothing() -> None:
+    pass
+
+
 def canonical(request: dict[str, Any]) -> bytes:
     """The request as it is hashed. Not as it is sent: a server writes an answer in the order of the schema's keys."""
     return json.dumps(request, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def read_answer(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str], max_tokens: int) -> Answer:
-    """Send one request.
+def read_answer(
+    endpoint: Endpoint,
+    request: dict[str, Any],
+    headers: dict[str, str],
+    max_tokens: int,
+    sends: Callable[[], None] = _nothing,
+    came: Callable[[], None] = _nothing,
+) -> Answer:
+    """Send one request. ``sends`` is called when it is ready to go, ``came`` when a whole answer is there, unread.
 
-    Raises ModelFailure; for an HTTP error ``retry_after`` is what its header Retry-After asks for, and ``reply`` holds
-    (status, the beginning of the body) as far as one came.
+    Raises the Deferred of ``sends``, else ModelFailure; for an HTTP error ``retry_after`` is what its header
+    Retry-After asks for, and ``reply`` holds (status, the beginning of the body) as far as one came.
     """
     import httpx2
     import openai
@@ -57,20 +68,25 @@ def read_answer(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, 
     received = bytearray()
     status: int | None = None
     try:
-        with transport.create(endpoint, request, headers) as response:
+        with transport.create(endpoint, request, headers, sends) as response:
             status = response.status_code
             chunks = response.http_response.iter_raw()
             bounded = _bounded(chunks, max_tokens * BYTES_PER_TOKEN + SPARE_BYTES, received)
             if "text/event-stream" in response.headers.get("content-type", ""):
                 answer = _from_events(bounded, max_tokens * CHARS_PER_TOKEN)
                 transport.drain(chunks)
+                came()
                 return answer
-            return _from_body(bounded)
+            body = b"".join(bounded)
+            came()
+            return _from_body(body)
     except openai.APIStatusError as error:
         status, received = error.status_code, bytearray(error.response.content)
         failure = _refused(endpoint, status, error.response)
     except (openai.APIConnectionError, httpx2.RequestError) as error:
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        if isinstance(cause, Deferred):
+            raise cause from None
         if isinstance(cause, httpx2.TimeoutException):
             failure = ModelFailure("timeout", f"{cause} from {endpoint.base_url}")
         else:
@@ -79,7 +95,7 @@ def read_answer(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, 
     except UnicodeEncodeError:
         if (sendable := _without_half_characters(request)) == request:
             raise
-        return read_answer(endpoint, sendable, headers, max_tokens)
+        return read_answer(endpoint, sendable, headers, max_tokens, sends, came)
     except ModelFailure as error:
         failure = error
     failure.reply = (status, bytes(received))
@@ -128,8 +144,7 @@ def _bounded(chunks: Iterator[bytes], max_bytes: int, received: bytearray) -> It
         yield chunk
 
 
-def _from_body(chunks: Iterator[bytes]) -> Answer:
-    body = b"".join(chunks)
+def _from_body(body: bytes) -> Answer:
     try:
         data = json.loads(body)
         choice = data["choices"][0]

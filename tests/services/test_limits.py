@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from models_ml.llm import Deferred, Endpoint, ModelFailure, complete, limits
-from models_ml.llm.limits import Limits, Unavailable
+from models_ml.llm.doors import Unavailable
+from models_ml.llm.limits import Limits
 from models_ml.llm.traffic import using
 from tests.support.caller import ASK, Limited, ask
 from tests.support.raw_server import answer, read_request, server

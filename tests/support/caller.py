@@ -61,7 +61,7 @@ def main(how: dict[str, Any]) -> None:
     known = limits.Limits(redis.Redis.from_url(how["redis"]), how["prefix"])
     endpoint = Endpoint(**how["endpoint"])
     # Reading certificates and openai's types takes longer than a call.
-    transport._pool_for(endpoint.base_url), transport.create(endpoint, {"messages": []}, {})
+    transport._pool_for(endpoint.base_url), transport.create(endpoint, {"model": "m", "messages": []}, {}, lambda: None)
     found: list[str] = []
 
     def work(number: int) -> None:
