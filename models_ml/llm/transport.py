@@ -1,7 +1,8 @@
 """Calls with `openai` over kept connections, within one deadline: names, headers that drip byte by byte, and the body.
 
-`create` is openai's own method for a chat completion; its client sends through `Transport`. One pool per process (and
-proxy) keeps connections open between calls, so that a call costs no handshake. The pool is of httpcore2, which openai's
+`create` is openai's own method for a chat completion; its client sends through `Transport`. One pool per thread (and
+proxy) keeps connections open between calls, so that a call costs no handshake; one of all threads would look at each
+connection for each call. The pool is of httpcore2, which openai's
 httpx2 stands on: its network backend is where every single read and write can be given no more than the time left.
 Importing this module needs openai; `models_ml.llm.wire` does so at the first call.
 """
@@ -12,6 +13,7 @@ import ipaddress
 import os
 import queue
 import socket
+import ssl
 import threading
 import time
 import urllib.request
@@ -28,7 +30,7 @@ import openai
 from models_ml.llm.endpoint import Endpoint, is_metadata_address
 
 CONNECT_S = 10.0
-KEPT = 100  # idle connections of a process
+KEPT = 8  # idle connections of a thread
 KEPT_S = 60.0
 DRAIN_S = 0.05
 STALE_S = 2.0  # a kept connection that the server has closed shows it at once, not after working on the request
@@ -116,8 +118,22 @@ class _Call(threading.local):
 
 
 _call = _Call()
-_pools: dict[str, httpcore2.ConnectionPool] = {}
-_pools_lock = threading.Lock()
+
+
+class _Kept(dict[str, httpcore2.ConnectionPool]):
+    """A thread's pools by proxy; they are closed when the thread ends."""
+
+    def __del__(self) -> None:
+        for pool in self.values():
+            pool.close()
+
+
+class _Pools(threading.local):
+    def __init__(self) -> None:
+        self.kept = _Kept()
+
+
+_pools = _Pools()
 
 
 class Transport(httpx2.BaseTransport):
@@ -299,11 +315,9 @@ def _is_address(host: str) -> bool:
 def _pool_for(url: str) -> httpcore2.ConnectionPool:
     parts = urlsplit(url)
     proxy = _proxy_of(parts.scheme, parts.netloc, tuple(map(os.environ.get, PROXIES)))
-    with _pools_lock:
-        pool = _pools.get(proxy)
-        if pool is None:
-            pool = _pools[proxy] = _made(proxy)
-    return pool
+    if proxy not in _pools.kept:
+        _pools.kept[proxy] = _made(proxy)
+    return _pools.kept[proxy]
 
 
 @lru_cache(CLIENTS)
@@ -316,9 +330,14 @@ def _proxy_of(scheme: str, netloc: str, _environment: tuple[str | None, ...]) ->
     return proxies.get(scheme) or proxies.get("all") or ""
 
 
+@lru_cache(1)
+def _authorities() -> ssl.SSLContext:
+    """Reading the list of certificate authorities takes some 40 ms: once a process, not once a thread."""
+    return httpcore2.default_ssl_context()
+
+
 def _made(proxy: str) -> httpcore2.ConnectionPool:
-    # Reading the list of certificate authorities takes some 40 ms: once a process, not once a call.
-    shared = {"ssl_context": httpcore2.default_ssl_context(), "network_backend": _Backend()}
+    shared = {"ssl_context": _authorities(), "network_backend": _Backend()}
     limits = {"max_connections": None, "max_keepalive_connections": KEPT, "keepalive_expiry": KEPT_S}
     if not proxy:
         return httpcore2.ConnectionPool(**shared, **limits)  # type: ignore[arg-type]
@@ -332,10 +351,8 @@ def _made(proxy: str) -> httpcore2.ConnectionPool:
 
 def _forget() -> None:
     """After a fork the connections belong to the parent; the child makes its own, and its own clients."""
-    global _pools_lock
     _create_at.cache_clear()
-    _pools_lock = threading.Lock()
-    _pools.clear()
+    _pools.kept.clear()
 
 
 os.register_at_fork(after_in_child=_forget)
