@@ -8,11 +8,13 @@ fast.
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .figures import ratio
 from .world import ROOT, World
@@ -26,7 +28,42 @@ LOADS = ((0.05, 16, 6000, 3), (1.0, 64, 2000, 1))
 def measure(world: World, slug: str, in_process_s: float = 5.0, worker_s: float = 15.0) -> dict[str, Any]:
     """Jobs made, and ended without work in this process and by the worker, per second; calls against direct ones.
     `slug` is a loaded corpus."""
-    return {**bookkeeping(world, slug, in_process_s, worker_s), "calls": [in_rounds(world, *load) for load in LOADS]}
+    return {
+        **bookkeeping(world, slug, in_process_s, worker_s),
+        "call_over_openai_cpu": cost_of_a_call(world),
+        "calls": [in_rounds(world, *load) for load in LOADS],
+    }
+
+
+def cost_of_a_call(world: World, number: int = 200, rounds: int = 5) -> float:
+    """Processor time of our call against one of the plain `openai` client, one after another in one thread: the median
+    of the rounds. A worker of many threads is bounded by it."""
+    import openai
+
+    from models_ml.llm import Endpoint, complete
+    from tests.support import scripted_server
+
+    messages = [{"role": "user", "content": "How does the person feel? " * 40}]
+    with scripted_server.running(world.folder / "cost.jsonl") as server:
+        endpoint = Endpoint(server.base_url, "m")
+        plain = openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0)
+
+        def seconds(ask: Callable[[], object]) -> float:
+            began = time.process_time()
+            for _ in range(number):
+                ask()
+            return time.process_time() - began
+
+        def ours() -> object:
+            return complete(endpoint, messages, max_tokens=300)
+
+        def theirs() -> object:
+            return plain.chat.completions.create(
+                model="m", messages=cast(Any, messages), temperature=0.0, max_tokens=300, seed=0
+            )
+
+        ratios = [seconds(ours) / seconds(theirs) for _ in range(rounds + 1)][1:]
+    return round(statistics.median(ratios), 2)
 
 
 def bookkeeping(world: World, slug: str, in_process_s: float, worker_s: float) -> dict[str, Any]:

@@ -181,30 +181,6 @@ def test_a_wrong_count_of_tokens_does_not_cost_the_answer():
     assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("Sad.", 0, 2**31 - 1)
 
 
-def test_a_call_costs_no_more_processor_time_than_one_of_the_plain_openai_client(server):
-    """A worker of many threads is bounded by it. Ours is openai's client too, with its own transport and without its
-    types of answers. Measured: 0.8 of the plain one (0.74 ms against 0.91 ms)."""
-    import openai
-
-    plain = openai.OpenAI(base_url=server.base_url, api_key="none", max_retries=0)
-    messages = [{"role": "user", "content": "How does the person feel? " * 40}]
-
-    def theirs():
-        plain.chat.completions.create(model="m", messages=messages, temperature=0.0, max_tokens=300, seed=0)
-
-    def ours():
-        complete(Endpoint(server.base_url, "m"), messages, max_tokens=300)
-
-    def seconds(ask):
-        began = time.process_time()
-        for _ in range(100):
-            ask()
-        return time.process_time() - began
-
-    seconds(ours), seconds(theirs)
-    assert min(seconds(ours) for _ in range(2)) <= 1.15 * min(seconds(theirs) for _ in range(2))
-
-
 def test_nobody_listening_is_a_refused_connection():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
