@@ -40,7 +40,7 @@ HARD_SECONDS = 480.0  # after its time, calls may still be in flight; then their
 MORE_ASKING = 10  # at most, than a server takes calls at a time: their question is ready when a place is free
 MORE_BEGUN = 60  # at most, than are asking: answered and not written yet
 MOST_THREADS = 128
-AHEAD = 1.0  # of the jobs that may have begun: taken before one of them can
+AHEAD_SECONDS = 0.4  # of work are taken ahead: what a killed process had taken counts as lost
 WITHOUT_MODEL = 200  # jobs taken at once that end without a call
 logger = structlog.get_logger(__name__)
 
@@ -54,7 +54,10 @@ class Line:
     free: threading.Condition  # with the crew's lock: an idle thread may find something to do
     waiting: deque[work.Work] = field(default_factory=deque)
     busy: int = 0
+    ended: int = 0  # of these, those that only wait to be written
     threads: int = 0
+    rate: float = 0.0  # ends a second
+    counted: float = field(default_factory=time.monotonic)
     target: float = 0.0  # the limit now: lower while the server defers calls, higher with each that it takes
     closed_until: float = 0.0
 
@@ -65,11 +68,23 @@ class Line:
     def held(self) -> int:
         return len(self.waiting) + self.busy
 
+    @property
+    def ahead(self) -> float:
+        """How many jobs should wait for a thread."""
+        return max(self.asking / 4, self.rate * AHEAD_SECONDS)
+
     def room(self) -> int:
         """Jobs that may be taken for this line."""
         if self.closed_until > time.monotonic():
             return 0
-        return max(0, math.ceil(self.target * (1 + AHEAD)) + 1 - self.held)
+        idle = min(self.asking, self.target) - (self.busy - self.ended)
+        return max(0, math.ceil(min(idle + self.ahead - len(self.waiting), 2 * self.target + 1 - self.held)))
+
+    def count(self, ends: int) -> None:
+        """So many jobs have ended since the last time."""
+        now = time.monotonic()
+        self.rate = 0.7 * self.rate + 0.3 * ends / max(now - self.counted, GROUP_SECONDS)
+        self.counted = now
 
 
 @functools.cache
@@ -214,6 +229,8 @@ class Crew:
                 else:
                     structlog.contextvars.bind_contextvars(job=each.job.pk, step=each.job.step)
                     outcome = work.perform(each)
+                with self._lock:
+                    line.ended += 1
                 self._results.put((line, each, outcome))
         finally:
             connection.close()
@@ -223,7 +240,7 @@ class Crew:
             while not self._over:
                 if line.waiting and line.busy < max(1, int(line.target)):
                     line.busy += 1
-                    if len(line.waiting) <= AHEAD * line.target / 2:
+                    if len(line.waiting) <= line.ahead / 2:
                         self._short.set()
                     return line.waiting.popleft()
                 line.free.wait(1.0)
@@ -249,8 +266,11 @@ class Crew:
         states = work.finish_all(ended)
         put_off: list[tuple[work.Work, float]] = []
         with self._lock:
+            for line in self._lines.values():
+                line.count(sum(each is line for each, _work, _outcome in found))
             for line, _each, outcome in found:
                 line.busy -= 1
+                line.ended -= 1
                 if outcome.state == "deferred":
                     line.target = max(1.0, line.target * 0.7)
                     line.closed_until = max(line.closed_until, time.monotonic() + min(outcome.seconds, 60.0))
