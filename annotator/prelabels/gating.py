@@ -98,14 +98,11 @@ def facts_for(clip_ids: Iterable[int], claimed: Mapping[int, set[str]] | None = 
 
     `claimed`: what is claimed in each clip; only what these claims are held against is read. All of it without.
     """
-    clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track"))
+    clips = list(Clip.objects.filter(pk__in=set(clip_ids)).select_related("au_track", "corpus"))
 
     def those_with(codes: Collection[str]) -> list[Clip]:
         return [clip for clip in clips if claimed is None or not claimed[clip.pk].isdisjoint(codes)]
 
-    corpora = Corpus.objects.in_bulk({clip.corpus_id for clip in clips})
-    for clip in clips:
-        clip.corpus = corpora[clip.corpus_id]
     subtitles: dict[int, dict[str, str]] = {clip.pk: {} for clip in clips}
     said = Subtitle.objects.filter(clip__in=those_with(["quote"]))
     for clip_id, language, text in said.values_list("clip_id", "language", "text"):

@@ -109,7 +109,7 @@ class Door:
         token, deadline = uuid.uuid4().hex, time.monotonic() + PATIENCE_S
         while True:
             left = max(0.0, deadline - time.monotonic())
-            verdict, ms, more = self._run("enter", token, _ms(left), 0, 0)
+            verdict, ms, more = self._run("enter", token, milliseconds(left), 0, 0)
             if verdict == b"go":
                 return self._place(token, ms / 1000, probes=bool(more))
             if verdict == b"line":
@@ -149,7 +149,7 @@ class Door:
             if behind < 0:
                 self._give_up(token)
                 return None
-            verdict, ms, more = self._run("enter", token, _ms(left), _ms(LOOK_S * 2), behind)
+            verdict, ms, more = self._run("enter", token, milliseconds(left), milliseconds(LOOK_S * 2), behind)
             if verdict == b"go":
                 return self._place(token, ms / 1000, probes=bool(more))
             if verdict != b"line" and ms / 1000 <= left:
@@ -222,5 +222,6 @@ class Door:
         return Deferred(max(0.5, seconds), told[verdict])
 
 
-def _ms(seconds: float) -> int:
+def milliseconds(seconds: float) -> int:
+    """As Redis's scripts count."""
     return int(seconds * 1000)

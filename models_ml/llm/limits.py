@@ -1,7 +1,6 @@
 """What many workers know of a server together: how many calls are under way, how fast they may follow each other,
-and whether it is down. Kept in Redis, by Redis's clock; two round trips a call, and none for most of the short calls:
-where threads of one process wait, a place goes from one to the next for `KEEP_S`, and one thread (`_Door`) stands in
-Redis's line for them all.
+and whether it is down. Kept in Redis, by Redis's clock; two round trips a call, and none for most of the short calls
+of a process in which threads wait (see `doors`).
 
 Redis 6 or later. The keys of one endpoint are ``<prefix>{<hash>}:<name>``: ``held`` (token of a call -> end of its
 lease), ``line`` (those who wait -> ticket) and ``seen`` (-> until when they are believed to wait), ``state`` and
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models_ml.llm import scripts
-from models_ml.llm.doors import Door
+from models_ml.llm.doors import Door, milliseconds
 from models_ml.llm.endpoint import Endpoint
 from models_ml.llm.errors import Deferred, ModelFailure
 from models_ml.llm.traffic import PATIENCE_S
@@ -85,9 +84,9 @@ class Limits:
         finally:
             with self._changed:
                 self._held.pop(place.token, None)
-            ms = _ms(time.monotonic() - started)
+            ms = milliseconds(time.monotonic() - started)
             if outcome != "answered" or pause or not door.pass_on(place, ms):
-                door.leave(place, outcome, ms, _ms(pause))
+                door.leave(place, outcome, ms, milliseconds(pause))
             else:
                 time.sleep(YIELD_S)
 
@@ -105,7 +104,13 @@ class Limits:
     def run(self, script: str, endpoint: Endpoint, name: str, token: str, *values: Any) -> Any:
         """Run one of `scripts` for a call. Raises Deferred where Redis fails."""
         keys = [name + part for part in ("held", "line", "seen", "state", "ms")] + [f"{name}go:{token}"]
-        fixed = (token, endpoint.concurrency or 0, endpoint.rate_per_minute or 0, _ms(LEASE_S), _ms(PATIENCE_S))
+        fixed = (
+            token,
+            endpoint.concurrency or 0,
+            endpoint.rate_per_minute or 0,
+            milliseconds(LEASE_S),
+            milliseconds(PATIENCE_S),
+        )
         with _redis_errors():
             return self._scripts[script](keys=keys, args=[*fixed, *values])
 
@@ -134,7 +139,9 @@ class Limits:
 
     def _renewed(self, name: str, tokens: list[str], wait_ms: int = 0) -> int:
         with _redis_errors():
-            return self._scripts["renew"](keys=[name + "held", name + "state"], args=[_ms(LEASE_S) + wait_ms, *tokens])
+            return self._scripts["renew"](
+                keys=[name + "held", name + "state"], args=[milliseconds(LEASE_S) + wait_ms, *tokens]
+            )
 
     def strike(self, work: str) -> int:
         """Count a passing failure of a piece of work, over all its attempts; the number so far."""
@@ -205,7 +212,3 @@ def _redis_errors() -> Iterator[None]:
 
 def _share(ordered: list[float], share: float) -> float | None:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] / 1000 if ordered else None
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -1,9 +1,9 @@
 """Calls with `openai` over kept connections, within one deadline: names, headers that drip byte by byte, and the body.
 
 `create` is openai's own method for a chat completion; its client sends through `Transport`. One pool per thread (and
-proxy) keeps connections open between calls, so that a call costs no handshake; one of all threads would look at each
-connection for each call. The pool is of httpcore2, which openai's
-httpx2 stands on: its network backend is where every single read and write can be given no more than the time left.
+proxy) keeps connections open between calls, so that a call costs no handshake; a pool of all threads would look at each
+connection for each call. The pool is of httpcore2, which openai's httpx2 stands on: its network backend is where every
+single read and write can be given no more than the time left.
 Importing this module needs openai; `models_ml.llm.wire` does so at the first call.
 """
 
@@ -87,7 +87,7 @@ def create(endpoint: Endpoint, request: dict[str, Any], headers: dict[str, str],
     """
     key: object = f"Bearer {endpoint.api_key}" if endpoint.api_key else openai.omit
     ask = _create_at(endpoint.base_url.rstrip("/"), endpoint.api_key)
-    # All goes as it is: openai would look through each part by its types, which costs a fifth of a call.
+    # All goes as it is: openai would look through each part by its types.
     told = {"model": request["model"], "messages": [], "extra_body": request}
     _call.sends = sends
     return ask(**told, extra_headers={**headers, "Authorization": key}, timeout=endpoint.timeout_s)

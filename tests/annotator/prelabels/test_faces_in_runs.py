@@ -136,7 +136,9 @@ def test_a_faces_job_that_finds_nobody_takes_back_whom_an_earlier_one_saw(tmp_pa
     box = {"presence": 1.0, "area": 0.04, "span": [0.0, 1.0], "place": {"zh": "x", "en": "x"}}
     seen = [{**box, "boxes": [[0.0, x, 0.2, 0.2, 0.2]]} for x in (0.1, 0.7)]
     people.store_people(clip, seen, "an older detector")
-    assert people.for_clip(clip) is not None
+    meant = people.for_clip(clip)
+    assert meant is not None
+    assert meant["track"] == 1  # the leftmost
     job = jobs_of(run_over(clip, ["faces"]))["faces"]
     assert (job.state, job.provenance["parameters"]["people"]) == ("done", 0)
     assert (SeenPerson.objects.count(), people.for_clip(clip)) == (0, None)
