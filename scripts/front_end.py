@@ -24,6 +24,7 @@ FILES = {
         "dist/plugins/timeline.esm.js",
         "dist/plugins/timeline.min.js",
     ],
+    "diff": ["LICENSE", "dist/diff.min.js"],
     "uplot": ["LICENSE", "dist/uPlot.esm.js", "dist/uPlot.iife.min.js", "dist/uPlot.min.css"],
 }
 

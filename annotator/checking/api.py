@@ -14,7 +14,19 @@ from rest_framework.views import APIView
 from annotator.clips.access import corpus_for
 from annotator.core.errors import Invalid
 
-from . import gate_figures, leases, queries, schemas, services
+from . import (
+    context_api,
+    gate_figures,
+    leases,
+    quality_api,
+    queries,
+    review_api,
+    rules_api,
+    schemas,
+    services,
+    text_api,
+    work_api,
+)
 from .models import Claim, Record
 from .submissions import etag
 
@@ -203,3 +215,5 @@ urlpatterns = [
     path("records/<int:pk>/", RecordDetail.as_view(), name="api-record"),
     path("records/<int:pk>/provenance/", RecordProvenance.as_view(), name="api-record-provenance"),
 ]
+for part in (rules_api, context_api, work_api, text_api, review_api, quality_api):
+    urlpatterns += part.urlpatterns

@@ -16,14 +16,14 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from annotator.clips.access import may, require
-from annotator.clips.models import Clip, Corpus, Membership
+from annotator.clips.models import Clip, Corpus, Membership, Subtitle
 from annotator.core import audit
 from annotator.core.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from annotator.core.permissions import ACTIONS
 from annotator.prelabels.models import Clue
 
 from .canonical import MODALITY_ORDER
-from .models import Claim, Record, Slot
+from .models import CheckingRules, Claim, Record, Slot
 
 ACTION_OF = {"annotate": "claim.annotate", "review": "claim.review", "gold": "claim.review"}
 CLAIMABLE = ("annotate", "review")
@@ -48,10 +48,14 @@ def open_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> int:
     """Create the missing annotate slots 1..wanted of these clips (of all where None); returns how many."""
     where = "" if clip_ids is None else "AND clip.id = ANY(%s)"
     sql = f"""
-        INSERT INTO {Slot._meta.db_table} (corpus_id, clip_id, kind, number, state, priority)
-        SELECT clip.corpus_id, clip.id, 'annotate', number, 'open', clip.priority
+        INSERT INTO {Slot._meta.db_table} (corpus_id, clip_id, kind, number, state, priority, mode, languages)
+        SELECT clip.corpus_id, clip.id, 'annotate', number, 'open', clip.priority,
+          COALESCE(rules.modes->>((number - 1) %% jsonb_array_length(rules.modes)), ''), COALESCE((
+            SELECT bit_or(CASE spoken.language WHEN 'zh' THEN 1 ELSE 2 END)
+            FROM {Subtitle._meta.db_table} spoken WHERE spoken.clip_id = clip.id), 0)
         FROM {Clip._meta.db_table} clip
         JOIN {Corpus._meta.db_table} corpus ON corpus.id = clip.corpus_id
+        LEFT JOIN {CheckingRules._meta.db_table} rules ON rules.corpus_id = clip.corpus_id
         CROSS JOIN LATERAL generate_series(1, COALESCE(NULLIF(clip.overlap, 0), corpus.overlap)) AS number
         WHERE clip.corpus_id = %s AND clip.withdrawn_at IS NULL {where}
         ORDER BY clip.id, number

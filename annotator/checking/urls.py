@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from . import gate_views, records_views, views
+from . import gate_views, quality_urls, records_views, rules_urls, views
 
 app_name = "checking"
 urlpatterns: list[URLPattern] = [
@@ -16,3 +16,4 @@ urlpatterns: list[URLPattern] = [
     path("corpora/<slug:slug>/gate/table.json", gate_views.export, {"form": "json"}, name="gate-json"),
     path("records/<int:pk>/", records_views.record_detail, name="record"),
 ]
+urlpatterns += rules_urls.urlpatterns + quality_urls.urlpatterns

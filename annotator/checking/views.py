@@ -13,20 +13,26 @@ from annotator.clips.access import corpus_for
 from annotator.clips.models import Corpus
 
 from . import words
+from .shortcuts import shortcuts
+from .words import clues, page, text
+
+SHEETS = ("checking", "player", "clues", "text", "review")
 
 
 def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[str, Any]:
     return {
         "corpus": corpus,
         "kind": kind,
+        "sheets": [f"css/{name}.css" for name in SHEETS],
         "page_title": f"{title} · {corpus.name}",
         "text": words.script(),
-        "modalities": words.modalities(),
-        "aspects": words.aspects(),
-        "labels": words.labels(),
-        "reject_reasons": words.reject_reasons(),
-        "skip_reasons": words.skip_reasons(),
-        "shortcuts": words.shortcuts(kind),
+        "modalities": clues.modalities(),
+        "aspects": clues.aspects(),
+        "labels": text.labels(),
+        "reject_reasons": clues.reject_reasons(),
+        "skip_reasons": page.skip_reasons(),
+        "shortcuts": [(s.keys, s.what) for s in shortcuts(kind)],
+        "keys": [s._asdict() for s in shortcuts(kind)],
     }
 
 

@@ -1,14 +1,19 @@
-"""Slots, claims, drafts, annotations and their checks, reviews, and the records that come out."""
+"""Slots, claims, drafts, annotations and their checks: what people do to a clip."""
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
 from annotator.clips.models import LANGUAGES, Clip, Corpus
-from annotator.prelabels.models import ASPECTS, MODALITIES, Clue, DescriptionDraft
+from annotator.prelabels.models import ASPECTS, MODALITIES, Clue
 
 VERDICTS = ("kept", "corrected", "rejected", "added")
 CLAIM_STATES = ("live", "submitted", "skipped", "released", "expired", "returned", "lost", "reopened")
+# What a slot shows of its clip: everything, the muted picture, the sound alone, or the subtitle alone.
+MODES = ("", "visual", "audio", "text")
+# What a claim shows of the pre-labels: all, all without names and with no description, or nothing.
+ARMS = ("shown", "blind", "none")
+EMPTY = models.Value({}, models.JSONField())  # what a row written in SQL gets
 
 
 class Slot(models.Model):
@@ -25,10 +30,16 @@ class Slot(models.Model):
     number = models.PositiveSmallIntegerField()
     state = models.CharField(max_length=10, choices=STATES, default="open")
     priority = models.SmallIntegerField(default=0)
+    score = models.FloatField(default=0, db_default=0, help_text="Of two slots of one priority the higher comes first.")
+    mode = models.CharField(max_length=6, blank=True, default="", db_default="", choices=[(m, m) for m in MODES if m])
+    languages = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Of the subtitle: 1 zh, 2 en, 3 both, 0 none."
+    )
 
     class Meta:
         ordering = ["id"]
         constraints = [
+            models.CheckConstraint(condition=Q(mode__in=MODES), name="slot_mode_known"),
             models.UniqueConstraint(fields=["clip", "kind", "number"], name="slot_once"),
             models.CheckConstraint(condition=Q(kind__in=["annotate", "review", "gold"]), name="slot_kind_known"),
             models.CheckConstraint(
@@ -40,6 +51,7 @@ class Slot(models.Model):
                 F("corpus"),
                 F("kind"),
                 F("priority").desc(),
+                F("score").desc(),
                 F("id"),
                 name="slot_next",
                 condition=Q(state="open"),
@@ -71,6 +83,8 @@ class Claim(models.Model):
     state = models.CharField(max_length=10, choices=STATES, default="live")
     lease_end = models.DateTimeField()
     offered = models.JSONField(default=list, help_text="Ids of the clues that were offered, in order.")
+    arm = models.CharField(max_length=6, default="shown", db_default="shown", choices=[(a, a) for a in ARMS])
+    planted = models.ForeignKey("PlantedError", null=True, blank=True, on_delete=models.PROTECT, related_name="claims")
     return_reason = models.TextField(blank=True)
     skip_reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -84,6 +98,7 @@ class Claim(models.Model):
             ),
             models.UniqueConstraint(fields=["user", "clip"], name="claim_person_once_per_clip"),
             models.CheckConstraint(condition=Q(state__in=CLAIM_STATES), name="claim_state_known"),
+            models.CheckConstraint(condition=Q(arm__in=ARMS), name="claim_arm_known"),
         ]
         indexes = [
             models.Index(fields=["corpus", "lease_end"], name="claim_leases", condition=Q(state="live")),
@@ -154,6 +169,20 @@ class Annotation(models.Model):
     ov_zh = models.JSONField(default=list)
     ov_en = models.JSONField(default=list)
     label = models.CharField(max_length=80, blank=True)
+    ov_scores = models.JSONField(
+        default=dict, db_default=EMPTY, help_text="By language and label {intensity, confidence}, each 1 to 5."
+    )
+    display = models.JSONField(null=True, blank=True, help_text="Felt versus shown: {relation, felt, shown}.")
+    conflict = models.JSONField(null=True, blank=True, help_text="Modalities that disagree: {modalities, note}.")
+    translation = models.JSONField(
+        default=dict, db_default=EMPTY, help_text="By language: own, machine, confirmed, stale."
+    )
+    reply = models.TextField(blank=True, help_text="The answer to the reviewer who returned it.")
+    work = models.JSONField(
+        default=dict, db_default=EMPTY, help_text="How it was made: what was played, seen and for how long."
+    )
+    active_seconds = models.FloatField(null=True, blank=True, help_text="Without idle time; NULL = not told.")
+    played_share = models.FloatField(null=True, blank=True, help_text="Share of the clip that was played, 0 to 1.")
     submitted_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -186,6 +215,8 @@ class Check(models.Model):
     span_start = models.FloatField(null=True, blank=True)
     span_end = models.FloatField(null=True, blank=True)
     reason = models.CharField(max_length=300, blank=True)
+    active_seconds = models.FloatField(null=True, blank=True, help_text="Spent on this clue; NULL = not told.")
+    played = models.BooleanField(null=True, help_text="Whether its span (the clip, where it has none) was played.")
 
     class Meta:
         ordering = ["annotation", "position"]
@@ -210,98 +241,3 @@ class Check(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.text[:50]}"
-
-
-class Review(models.Model):
-    """A reviewer's decision over a clip's annotations. Append-only."""
-
-    export_class = "public"
-
-    claim = models.ForeignKey(Claim, on_delete=models.PROTECT, related_name="reviews")
-    clip = models.ForeignKey(Clip, on_delete=models.PROTECT, related_name="reviews")
-    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
-    decision = models.CharField(max_length=10, choices=[("accept", "accept"), ("return", "return")])
-    annotation = models.ForeignKey(Annotation, on_delete=models.PROTECT, related_name="reviews")
-    edited = models.JSONField(null=True, blank=True, help_text="The body as the reviewer changed it, if they did.")
-    reason = models.TextField(blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [
-            models.CheckConstraint(condition=Q(decision="accept") | ~Q(reason=""), name="review_return_has_reason"),
-            models.CheckConstraint(condition=Q(decision__in=["accept", "return"]), name="review_decision_known"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.decision} of clip {self.clip_id}"
-
-
-class Record(models.Model):
-    """The curated result of a clip in one grade; its text is its current revision's."""
-
-    export_class = "public"
-
-    GRADES = [("coarse", "coarse"), ("fine", "fine")]
-
-    corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="records")
-    clip = models.ForeignKey(Clip, on_delete=models.PROTECT, related_name="records")
-    grade = models.CharField(max_length=10, choices=GRADES)
-    current = models.OneToOneField(
-        "RecordRevision",
-        null=True,
-        on_delete=models.PROTECT,
-        related_name="+",
-        help_text="Null only inside the write.",
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [
-            models.UniqueConstraint(fields=["clip", "grade"], name="record_one_current_per_grade"),
-            models.CheckConstraint(condition=Q(grade__in=["coarse", "fine"]), name="record_grade_known"),
-        ]
-        indexes = [models.Index(fields=["corpus", "grade", "id"], name="record_page")]
-
-    def __str__(self) -> str:
-        return f"{self.grade} record of clip {self.clip_id}"
-
-
-class RecordRevision(models.Model):
-    """One version of a record: its canonical line and sha256, written when it was accepted. Append-only.
-
-    `line` is the JSON line of records.jsonl (docs/snapshots.md) without the newline; `sha256` is over line + newline.
-    """
-
-    export_class = "public"
-
-    SOURCES = [(s, s) for s in ("review", "submission", "run", "import")]
-
-    record = models.ForeignKey(Record, on_delete=models.PROTECT, related_name="revisions")
-    number = models.PositiveIntegerField()
-    line = models.TextField()
-    sha256 = models.CharField(max_length=64)
-    source = models.CharField(max_length=12, choices=SOURCES)
-    source_detail = models.CharField(max_length=120, blank=True)
-    annotation = models.ForeignKey(Annotation, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    review = models.ForeignKey(Review, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    draft = models.ForeignKey(DescriptionDraft, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    provenance = models.JSONField(default=dict)
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.DO_NOTHING, db_constraint=False
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["record", "number"]
-        constraints = [
-            models.UniqueConstraint(fields=["record", "number"], name="revision_number_once"),
-            models.UniqueConstraint(
-                fields=["review"], name="revision_once_per_review", condition=Q(review__isnull=False)
-            ),
-            models.UniqueConstraint(fields=["draft"], name="revision_once_per_draft", condition=Q(draft__isnull=False)),
-        ]
-
-    def __str__(self) -> str:
-        return f"revision {self.number} of record {self.record_id}"

@@ -1,0 +1,5 @@
+"""Pages of quality: agreement, pre-labellers, annotators, dashboards, my week."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

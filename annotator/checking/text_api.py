@@ -1,0 +1,5 @@
+"""REST of description and labels: vocabulary, translation."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

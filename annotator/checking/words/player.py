@@ -1,0 +1,5 @@
+"""What player and timeline say."""
+
+
+def script() -> dict[str, object]:
+    return {}
