@@ -4,13 +4,13 @@ from annotator.clips.models import Clip, Corpus
 from annotator.core import invariants
 from annotator.prelabels.models import Clue, DescriptionDraft, Job, Run
 
-from .models import Annotation, Check, Claim, Draft, Record, RecordRevision, Review, Slot
+from .models import Annotation, AutoDecision, Check, Claim, Draft, Record, RecordRevision, Review, Slot
 
 TABLES = {
     model.__name__.lower(): model._meta.db_table
     for model in (
-        *(Annotation, Check, Claim, Clip, Clue, Corpus, DescriptionDraft, Draft, Job, Record, RecordRevision, Review),
-        *(Run, Slot),
+        *(Annotation, AutoDecision, Check, Claim, Clip, Clue, Corpus, DescriptionDraft, Draft, Job, Record),
+        *(RecordRevision, Review, Run, Slot),
     )
 }
 
@@ -113,7 +113,11 @@ QUERIES: list[tuple[str, str, str]] = [
            UNION ALL
            SELECT 'review ' || review.id, count(revision.id) || ' revisions from one acceptance'
            FROM {review} review LEFT JOIN {recordrevision} revision ON revision.review_id = review.id
-           WHERE review.decision = 'accept' GROUP BY review.id HAVING count(revision.id) <> 1""",
+           WHERE review.decision = 'accept' GROUP BY review.id HAVING count(revision.id) <> 1
+           UNION ALL
+           SELECT 'revision ' || revision.id, count(decision.id) || ' decisions of the rule'
+           FROM {recordrevision} revision LEFT JOIN {autodecision} decision ON decision.revision_id = revision.id
+           WHERE revision.source = 'agreement' GROUP BY revision.id HAVING count(decision.id) <> 1""",
     ),
     (
         "once",
@@ -206,8 +210,8 @@ QUERIES: list[tuple[str, str, str]] = [
            FROM {recordrevision} revision JOIN {record} record ON record.id = revision.record_id
            WHERE (record.grade = 'coarse' AND (revision.source NOT IN ('run', 'import')
                   OR revision.annotation_id IS NOT NULL OR revision.review_id IS NOT NULL))
-              OR (record.grade = 'fine' AND revision.source NOT IN ('review', 'submission', 'import'))
-              OR (revision.source IN ('review', 'submission') AND revision.annotation_id IS NULL)
+              OR (record.grade = 'fine' AND revision.source NOT IN ('review', 'submission', 'agreement', 'import'))
+              OR (revision.source IN ('review', 'submission', 'agreement') AND revision.annotation_id IS NULL)
               OR (revision.source = 'review' AND revision.review_id IS NULL)
               OR (revision.source = 'run' AND revision.draft_id IS NULL)""",
     ),

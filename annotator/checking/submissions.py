@@ -11,7 +11,7 @@ from annotator.core import audit
 from annotator.core.errors import Conflict, PreconditionRequired, Stale, WorkbenchError
 from annotator.prelabels.models import Clue
 
-from . import bodies, idempotency, leases, records
+from . import autoaccept, bodies, idempotency, leases, records
 from .models import Annotation, Check, Claim, Draft, RecordRevision, Slot
 
 DRAFTABLE = ("live", "expired", "lost", "returned", "reopened")
@@ -85,7 +85,8 @@ def submit(user: Any, claim_id: int, body: Any, *, key: str | None = None) -> di
     """Hand in an annotation: `{"annotation", "record", "state"}`.
 
     One transaction writes the annotation with its checks, ends the claim and its slot and, where this completes the
-    overlap, opens the review or (review: none) writes the fine record from this, the completing, annotation. The same
+    overlap, opens the review (or, where the corpus' rule finds enough agreement, accepts without one: autoaccept) or
+    (review: none) writes the fine record from this, the completing, annotation. The same
     body sent again is answered the same, with a key or without; another body is Conflict `already-submitted`. An
     expired lease is taken back if the slot is free; else Conflict `claim-lost`, with the body kept as a draft.
     """
@@ -136,7 +137,7 @@ def _again(claim: Claim, clean: dict[str, Any]) -> dict[str, Any]:
     if annotation is None or body_of(annotation) != clean:
         raise Conflict(_("This claim was submitted already, with another content."), code="already-submitted")
     revision = RecordRevision.objects.filter(annotation=annotation, source="submission").first()
-    return _answer(annotation, revision)
+    return _answer(annotation, revision or autoaccept.revision_of(annotation))
 
 
 def _answer(annotation: Annotation, revision: RecordRevision | None) -> dict[str, Any]:
@@ -191,8 +192,10 @@ def _complete(claim: Claim, annotation: Annotation, user: Any) -> RecordRevision
 
 def _go_on(claim: Claim, annotation: Annotation, user: Any) -> RecordRevision | None:
     if claim.corpus.review == "required":
-        open_review(claim.clip)
-        return None
+        revision = autoaccept.decide(claim, annotation, user)
+        if revision is None:
+            open_review(claim.clip)
+        return revision
     return records.write(
         claim.clip,
         "fine",
