@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from annotator.clips.models import LANGUAGES, Clip, Corpus
 from annotator.prelabels.models import Clue
@@ -142,6 +143,7 @@ class Standing(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="standings")
     stage = models.CharField(max_length=8, choices=[(s, s) for s in STAGES], default="training")
     score = models.FloatField(null=True, blank=True, help_text="Of the test, 0 to 1.")
+    since = models.DateTimeField(default=timezone.now, help_text="Gold clips taken before do not count any more.")
     languages = models.PositiveSmallIntegerField(default=0, help_text="1 zh, 2 en, 3 both, 0 whatever comes.")
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
