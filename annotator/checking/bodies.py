@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 from annotator.core.errors import Invalid
 from annotator.prelabels.models import ASPECTS, MODALITIES, Clue
 
+from . import extras
 from .canonical import LANGUAGES, seconds
 from .models import VERDICTS
 
-KEYS = ("clues", "description", "ov_labels", "label")
+KEYS = ("clues", "description", "ov_labels", "label", *extras.KEYS, "work")
 MAX_CLUES = 200  # beside those that were offered
 MAX_CLUE_TEXT = 4_000
 MAX_DESCRIPTION = 20_000
@@ -74,19 +75,21 @@ def _unstorable(text: str) -> str | None:
 
 
 def final(raw: Any, offered: Sequence[Clue], *, duration: float | None = None) -> dict[str, Any]:
-    """The regular body of a submission over the clues that were offered: every key there, clues in the order sent.
+    """The regular body of a submission over the clues that were offered: every key there but `work`, which tells how it
+    was made and not what it says; clues in the order sent.
 
     Raises Invalid with `errors` by field and clue: a missing or unknown verdict, an unknown clue, `kept` with changed
     text or span, an empty description, a text that is too long or cannot be stored.
     """
     draft(raw)
     errors: Errors = {}
-    body = {
+    body: dict[str, Any] = {
         "clues": _clues(raw.get("clues"), {clue.pk: clue for clue in offered}, duration, errors),
         "description": _description(raw.get("description"), errors),
         "ov_labels": _ov_labels(raw.get("ov_labels"), errors),
         "label": _text(raw.get("label") or "", "label", MAX_LABEL, errors).strip(),
     }
+    body |= extras.read(raw, body["ov_labels"], errors)
     if errors:
         first = next(iter(errors.items()))
         raise Invalid(_("Some fields are wrong.") + f" {first[0]}: {first[1]}", errors=errors)

@@ -11,7 +11,7 @@ from annotator.core import audit
 from annotator.core.errors import Conflict, PreconditionRequired, Stale, WorkbenchError
 from annotator.prelabels.models import Clue
 
-from . import autoaccept, bodies, idempotency, leases, records
+from . import autoaccept, bodies, extras, idempotency, leases, records
 from .models import Annotation, Check, Claim, Draft, RecordRevision, Slot
 
 DRAFTABLE = ("live", "expired", "lost", "returned", "reopened")
@@ -39,6 +39,7 @@ def body_of(annotation: Annotation) -> dict[str, Any]:
         "description": {"zh": annotation.description_zh, "en": annotation.description_en},
         "ov_labels": {"zh": annotation.ov_zh, "en": annotation.ov_en},
         "label": annotation.label,
+        **extras.of(annotation),
     }
 
 
@@ -157,6 +158,7 @@ def _write_annotation(claim: Claim, body: dict[str, Any]) -> Annotation:
         ov_zh=body["ov_labels"]["zh"],
         ov_en=body["ov_labels"]["en"],
         label=body["label"],
+        **{key: body[key] for key in extras.KEYS},
     )
     Check.objects.bulk_create(
         Check(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from annotator.checking import bodies
+from annotator.checking import bodies, extras
 from annotator.core.errors import Invalid
 from annotator.prelabels.models import Clue
 from tests.support import factories as make
@@ -42,7 +42,7 @@ def refused(sent: Any, offered: list[Clue] = OFFERED, **more: Any) -> dict[str, 
 def test_a_regular_body_passes_and_has_every_key() -> None:
     clean = bodies.final(body(), OFFERED, duration=3.5)
     assert [c["id"] for c in clean["clues"]] == [7, 9]
-    assert set(clean) == {"clues", "description", "ov_labels", "label"}
+    assert set(clean) == {"clues", "description", "ov_labels", "label", *extras.KEYS}
     assert bodies.final(clean, OFFERED) == clean
 
 
