@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -23,7 +23,7 @@ from annotator.core.permissions import ACTIONS
 from annotator.prelabels.models import Clue
 
 from .canonical import MODALITY_ORDER
-from .models import CheckingRules, Claim, Record, Slot
+from .models import CheckingRules, Claim, Draft, GoldItem, Record, Slot
 
 ACTION_OF = {"annotate": "claim.annotate", "review": "claim.review", "gold": "claim.review"}
 CLAIMABLE = ("annotate", "review")
@@ -45,7 +45,10 @@ def lease_from(now: datetime) -> datetime:
 
 
 def open_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> int:
-    """Create the missing annotate slots 1..wanted of these clips (of all where None); returns how many."""
+    """Create the missing annotate slots 1..wanted of these clips (of all where None); returns how many.
+
+    Gold clips get none: they are handed out by the slot.
+    """
     where = "" if clip_ids is None else "AND clip.id = ANY(%s)"
     sql = f"""
         INSERT INTO {Slot._meta.db_table} (corpus_id, clip_id, kind, number, state, priority, mode, languages)
@@ -58,6 +61,7 @@ def open_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> int:
         LEFT JOIN {CheckingRules._meta.db_table} rules ON rules.corpus_id = clip.corpus_id
         CROSS JOIN LATERAL generate_series(1, COALESCE(NULLIF(clip.overlap, 0), corpus.overlap)) AS number
         WHERE clip.corpus_id = %s AND clip.withdrawn_at IS NULL {where}
+          AND NOT EXISTS (SELECT 1 FROM {GoldItem._meta.db_table} gold WHERE gold.clip_id = clip.id)
         ORDER BY clip.id, number
         ON CONFLICT (clip_id, kind, number) DO NOTHING
     """  # noqa: S608 - table names only
@@ -66,30 +70,35 @@ def open_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> int:
         return cursor.rowcount
 
 
-def fit_slots(corpus: Corpus) -> list[int]:
+def fit_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> list[int]:
     """After the number of annotations wanted was changed: open what is missing, close what nobody began.
 
-    What is claimed or done stays. Returns the ids of the clips that have all their annotations by it, and neither a
-    review nor a fine record. Locks every clip of the corpus until the transaction ends: no submission slips between.
+    What is claimed or done stays, gold clips are left alone. Returns the ids of the clips that have all their
+    annotations by it, and neither a review nor a fine record. Of all clips, or of those named; locks them until the
+    transaction ends: no submission slips between.
     """
-    slots, clips = Slot._meta.db_table, Clip._meta.db_table
-    lock = f"SELECT count(*) FROM (SELECT 1 FROM {clips} WHERE corpus_id = %s ORDER BY id FOR NO KEY UPDATE) locked"  # noqa: S608
+    slots, clips, gold = (model._meta.db_table for model in (Slot, Clip, GoldItem))
+    these = "" if clip_ids is None else "AND clip.id = ANY(%s)"
+    named = [] if clip_ids is None else [list(clip_ids)]
+    lock = f"""SELECT count(*) FROM (
+        SELECT 1 FROM {clips} clip WHERE corpus_id = %s {these} ORDER BY id FOR NO KEY UPDATE) locked"""  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(lock, [corpus.pk])  # counted there: a corpus may have more clips than a list should hold
-    open_slots(corpus)
+        cursor.execute(lock, [corpus.pk, *named])  # counted there: a corpus may have more clips than a list should hold
+    open_slots(corpus, clip_ids)
     fit = f"""
         WITH ranked AS (
           SELECT slot.id, COALESCE(NULLIF(clip.overlap, 0), %s) AS wanted, row_number() OVER (
             PARTITION BY slot.clip_id ORDER BY slot.state IN ('claimed', 'done') DESC, slot.number) AS place
           FROM {slots} slot JOIN {clips} clip ON clip.id = slot.clip_id
-          WHERE slot.corpus_id = %s AND slot.kind = 'annotate' AND clip.withdrawn_at IS NULL
+          WHERE slot.corpus_id = %s AND slot.kind = 'annotate' AND clip.withdrawn_at IS NULL {these}
+            AND NOT EXISTS (SELECT 1 FROM {gold} gold WHERE gold.clip_id = clip.id)
         )
         UPDATE {slots} slot SET state = CASE WHEN ranked.place <= ranked.wanted THEN 'open' ELSE 'closed' END
         FROM ranked WHERE ranked.id = slot.id AND slot.state = CASE WHEN place <= wanted THEN 'closed' ELSE 'open' END
     """  # noqa: S608 - table names only
     complete = f"""
         SELECT slot.clip_id FROM {slots} slot JOIN {clips} clip ON clip.id = slot.clip_id
-        WHERE slot.corpus_id = %s AND clip.withdrawn_at IS NULL AND slot.kind = 'annotate'
+        WHERE slot.corpus_id = %s AND clip.withdrawn_at IS NULL AND slot.kind = 'annotate' {these}
           AND NOT EXISTS (SELECT 1 FROM {slots} later WHERE later.clip_id = clip.id AND later.kind = 'review')
           AND NOT EXISTS (SELECT 1 FROM {Record._meta.db_table} fine
                           WHERE fine.clip_id = clip.id AND fine.grade = 'fine')
@@ -97,9 +106,28 @@ def fit_slots(corpus: Corpus) -> list[int]:
         HAVING bool_or(slot.state = 'done') AND bool_and(slot.state IN ('done', 'closed')) ORDER BY slot.clip_id
     """  # noqa: S608 - table names only
     with connection.cursor() as cursor:
-        cursor.execute(fit, [corpus.overlap, corpus.pk])
-        cursor.execute(complete, [corpus.pk])
+        cursor.execute(fit, [corpus.overlap, corpus.pk, *named])
+        cursor.execute(complete, [corpus.pk, *named])
         return [row[0] for row in cursor.fetchall()]
+
+
+def fit_modes(corpus: Corpus, modes: Sequence[str]) -> int:
+    """Open annotate slots show what the rules say of their number; returns how many changed.
+
+    A slot that somebody drafted for and may take back keeps its mode: what they wrote is about what they saw.
+    """
+    claims, drafts = Claim._meta.db_table, Draft._meta.db_table
+    sql = f"""
+        UPDATE {Slot._meta.db_table} slot SET mode = (%s::text[])[(slot.number - 1) %% %s + 1]
+        WHERE slot.corpus_id = %s AND slot.kind = 'annotate' AND slot.state IN ('open', 'closed')
+          AND slot.mode <> (%s::text[])[(slot.number - 1) %% %s + 1]
+          AND NOT EXISTS (SELECT 1 FROM {claims} claim JOIN {drafts} draft ON draft.claim_id = claim.id
+                          WHERE claim.slot_id = slot.id AND claim.state = ANY(%s))
+    """  # noqa: S608 - table names only
+    with connection.cursor() as cursor:
+        values: list[Any] = [list(modes), len(modes)]
+        cursor.execute(sql, [*values, corpus.pk, *values, list(FREE_AGAIN)])
+        return cursor.rowcount
 
 
 def close_slots(clip: Clip) -> None:
@@ -405,6 +433,10 @@ def _end(user: Any, claim_id: int, state: str, reason: str) -> Claim:
         Slot.objects.filter(pk=claim.slot_id).update(state="open")
     claim.state, claim.skip_reason = state, reason
     claim.save(update_fields=["state", "skip_reason", "updated_at"])
+    if claim.slot.kind == "gold":
+        from .standings import after_end  # a test clip that is given back counts, too
+
+        after_end(claim)
     action = {"skipped": "claim.skip", "released": "claim.release"}[state]
     audit.record(
         user, action, corpus=claim.corpus.slug, target=f"claim {claim.pk}", clip=claim.clip.name, reason=reason
@@ -427,3 +459,11 @@ def is_live(claim_id: int, user_id: int) -> bool:
             [claim_id, user_id],
         )
         return bool(cursor.fetchone()[0])
+
+
+def held(corpus: Corpus) -> QuerySet[Claim]:
+    """Claims that hold a slot now, the oldest lease first: `last_saved` is when its holder last saved a draft."""
+    saved = Draft.objects.filter(claim_id=OuterRef("pk")).order_by("-version").values("saved_at")[:1]
+    rows = Claim.objects.filter(corpus_id=corpus.pk, state__in=["live", "returned"])
+    rows = rows.select_related("user", "clip", "slot").annotate(last_saved=Subquery(saved))
+    return rows.order_by("lease_end", "id")

@@ -1,5 +1,6 @@
 """Drafts and submissions: what an annotator saves and hands in."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -174,10 +175,10 @@ def _write_annotation(claim: Claim, body: dict[str, Any]) -> Annotation:
     return annotation
 
 
-def fit_slots(corpus: Corpus) -> None:
-    """The slots of a corpus follow the number of annotations wanted; clips that are complete by it go on."""
+def fit_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> None:
+    """The slots of a corpus (or of these clips) follow the number of annotations wanted; complete clips go on."""
     with transaction.atomic():
-        for clip_id in leases.fit_slots(corpus):
+        for clip_id in leases.fit_slots(corpus, clip_ids):
             latest = Annotation.objects.filter(
                 clip_id=clip_id, claim__state="submitted", claim__slot__kind="annotate"
             ).order_by("-id")
