@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,6 +14,7 @@ from annotator.clips.access import corpus_for
 from annotator.clips.models import Corpus
 
 from . import words
+from .preferences import preferences_of
 from .shortcuts import shortcuts
 from .words import clues, page, text
 
@@ -31,8 +33,11 @@ def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[
         "labels": text.labels(),
         "reject_reasons": clues.reject_reasons(),
         "skip_reasons": page.skip_reasons(),
-        "shortcuts": [(s.keys, s.what) for s in shortcuts(kind)],
+        "flag_reasons": page.flag_reasons(),
+        "lease_seconds": settings.LEASE_SECONDS,
+        # Inert JSON in the page, so that neither costs a request.
         "keys": [s._asdict() for s in shortcuts(kind)],
+        "preferences": preferences_of(request.user),
     }
 
 
