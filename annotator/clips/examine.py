@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from models_ml import face, media
 from models_ml.media import MediaError
 
-from . import storage
+from . import storage, tracks
 from .names import storable
 from .storage import scratch_root
 from .store import Item
@@ -40,6 +40,8 @@ def open_media(item: Item, path: Path, *, keep: str, suffix: str | None = None) 
     media.check(facts, path)
     with tempfile.TemporaryDirectory(prefix="derive-", dir=scratch_root()) as scratch:
         made = media.derive(path, scratch, probe=facts)
+        if (measured := tracks.measured(made, Path(scratch))) is not None:
+            made["tracks"] = measured
         item.derived = {kind: storage.put_derived(file, item.sha256, kind) for kind, file in made.items()}
     item.probe = asdict(facts)
     return keep_original(item, path, keep=keep, suffix=suffix)

@@ -1,7 +1,9 @@
 """A clip's files: local paths for steps, signed URLs for players.
 
-A URL is signed for one user (and, for an annotator, one claim) and lives as long as the lease. The signature
-alone opens nothing: whoever asks must be signed in as that user, and still be allowed to see the clip.
+A URL is signed for one user, and for an annotator for one claim: it lives as long as the lease, however often that is
+renewed, and stays the same meanwhile, so that what was fetched ahead is used. The signature alone opens nothing:
+whoever asks must be signed in as that user, and still be allowed to see the clip. It carries the mode of the work
+(sound alone, muted picture, text alone), and opens nothing of the rest.
 """
 
 import tempfile
@@ -40,45 +42,63 @@ CONTENT_TYPES = {
     "peaks": "application/json",
     "wav": "audio/wav",
 }
-SHOWN = ("video", "audio", "poster", "peaks")
+# What each mode of work may fetch: everything, the muted picture, the sound alone, nothing (the text alone).
+ALLOWED = {
+    "": (*KINDS, "tracks"),
+    "visual": ("muted", "poster", "tracks"),
+    "audio": ("audio", "peaks", "tracks"),
+    "text": (),
+}
+SHOWN = ("video", "audio", "poster", "peaks", "tracks")
 SALT = "annotator.clips.media"
 
 # (claim id, user id) -> whether that person's claim is still live. The room of claims appends its check.
 lease_checks: list[Callable[[int, int], bool]] = []
 
 
-def signed_urls(clip: Clip, user: Any, *, claim_id: int | None = None, expires: datetime) -> dict[str, str | None]:
-    """`{"video", "audio", "poster", "peaks", "expires"}`: paths on this host that `user` may fetch until
-    `expires`; None for what the clip lacks. Prefetch `derivatives` where there are many clips.
+def signed_urls(
+    clip: Clip, user: Any, *, claim_id: int | None = None, expires: datetime, mode: str = ""
+) -> dict[str, str | None]:
+    """`{"video", "audio", "poster", "peaks", "tracks", "expires"}`: paths on this host that `user` may fetch until
+    `expires` (with a claim: as long as it is live); None for what the clip lacks or `mode` does not show. In the mode
+    "visual" the video is the muted file. Prefetch `derivatives` where there are many clips.
 
     A withdrawn clip has none.
     """
     made = set() if clip.withdrawn_at else {row.kind for row in clip.derivatives.all()}
-    value = {"c": clip.pk, "u": user.pk, "k": claim_id, "x": int(expires.timestamp())}
-    token = signing.dumps(value, salt=SALT)
-    urls: dict[str, str | None] = {
-        kind: reverse("clips:media", args=[token, kind]) if KINDS[kind] in made else None for kind in SHOWN
-    }
+    value = {"c": clip.pk, "u": user.pk, "k": claim_id, "m": mode}
+    if claim_id is None:
+        value["x"] = int(expires.timestamp())
+    token = signing.Signer(salt=SALT).sign_object(value)
+    urls: dict[str, str | None] = {}
+    for key in SHOWN:
+        kind = "muted" if key == "video" and mode == "visual" else key
+        there = clip.withdrawn_at is None if kind == "tracks" else KINDS[kind] in made
+        urls[key] = reverse("clips:media", args=[token, kind]) if there and kind in ALLOWED[mode] else None
     return {**urls, "expires": expires.isoformat()}
 
 
-def open_signed(token: str, kind: str, user: Any) -> DerivedMedia:
-    """The derived file that a signed URL stands for, if `user` may have it now.
+def open_signed(token: str, kind: str, user: Any) -> tuple[Clip, DerivedMedia | None, str]:
+    """The clip, derived file and mode that a signed URL stands for, if `user` may have them now; the file is None for
+    `tracks`, which are put together.
 
-    Raises NotFound (no such URL or file), Forbidden (expired, somebody else's, right or lease gone), Gone.
+    Raises NotFound (no such URL or file), Forbidden (expired, somebody else's, not of this mode, right or lease gone),
+    Gone.
     """
     try:
-        value = signing.loads(token, salt=SALT)
-    except signing.BadSignature as error:
+        value = signing.Signer(salt=SALT).unsign_object(token)
+    except (signing.BadSignature, ValueError) as error:
         raise NotFound(_("There is no such object, or you may not see it.")) from error
     if value["u"] != user.pk:
         raise Forbidden(_("This address was made for somebody else."))
-    if value["x"] < timezone.now().timestamp():
+    claim_id, mode = value["k"], value["m"]
+    if claim_id is None and value["x"] < timezone.now().timestamp():
         raise Forbidden(_("This address has expired; load the page again."), code="expired")
-    clip = Clip.objects.select_related("corpus").filter(pk=value["c"]).first()
-    if clip is None or kind not in KINDS:
+    clip = Clip.objects.select_related("corpus", "au_track").filter(pk=value["c"]).first()
+    if clip is None or kind not in ALLOWED[""]:
         raise NotFound(_("There is no such object, or you may not see it."))
-    claim_id = value["k"]
+    if kind not in ALLOWED[mode]:
+        raise Forbidden(_("This work is done without that: only what its mode shows is given out."), code="other-mode")
     # A lease outlives the role that it was given by; the right to look does not.
     works = may(user, clip.corpus, "claim.annotate") or may(user, clip.corpus, "claim.review")
     live = claim_id is not None and works and any(check(claim_id, user.pk) for check in lease_checks)
@@ -88,10 +108,12 @@ def open_signed(token: str, kind: str, user: Any) -> DerivedMedia:
         raise Forbidden(gone)
     if clip.withdrawn_at:
         raise Gone(_("This clip was withdrawn."))
+    if kind == "tracks":
+        return clip, None, mode
     made = clip.derivatives.filter(kind=KINDS[kind]).first()
     if made is None:
         raise NotFound(_("This clip has no such media."))
-    return made
+    return clip, made, mode
 
 
 def original_path(clip: Clip) -> Path:

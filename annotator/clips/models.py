@@ -258,11 +258,11 @@ class TargetPerson(models.Model):
 
 
 class DerivedMedia(models.Model):
-    """A file made from a clip's original: proxy, muted, audio, wav, poster, peaks."""
+    """A file made from a clip's original: proxy, muted, audio, wav, poster, peaks, tracks."""
 
     export_class = "restricted media"
 
-    KINDS = [(kind, kind) for kind in ("proxy", "muted", "audio", "wav", "poster", "peaks")]
+    KINDS = [(kind, kind) for kind in ("proxy", "muted", "audio", "wav", "poster", "peaks", "tracks")]
 
     clip = models.ForeignKey(Clip, on_delete=models.CASCADE, related_name="derivatives")
     kind = models.CharField(max_length=10, choices=KINDS)

@@ -276,7 +276,7 @@ def refresh_peaks(clip_ids: Sequence[int]) -> None:
     for clip in Clip.objects.filter(pk__in=clip_ids, au_track__isnull=False).select_related("corpus", "au_track"):
         found: dict[str, Any] = {}
         try:
-            track = au_track(clip, _chosen(clip))
+            track = au_track(clip, chosen(clip))
             found = peak(track) if track is not None and track.valid().any() else {}
         except (AuTrackError, OSError, Gone) as error:
             logger.info("the clip's AU track has no peak of the chosen person", clip=clip.name, error=str(error))
@@ -284,7 +284,8 @@ def refresh_peaks(clip_ids: Sequence[int]) -> None:
             AuTrack.objects.filter(clip=clip).update(peak=found)
 
 
-def _chosen(clip: Clip) -> dict[str, Any] | None:
+def chosen(clip: Clip) -> dict[str, Any] | None:
+    """Who is meant in one clip, as `for_clip` gives it, without writing anything; None where nobody is chosen."""
     number = target(clip)
     return None if number is None else _as_evidence(SeenPerson.objects.get(clip=clip, number=number))
 

@@ -81,7 +81,7 @@ def panel(request: HttpRequest, clip: Clip, claim: int | None, error: str = "") 
         "stored": stored if stored is not None and stored.number == chosen else None,
         "names_shown": claim is None,
         "rule": clip.corpus.person_rule,
-        "urls": media.signed_urls(clip, request.user, claim_id=claim, expires=queries.page_expiry()),
+        "urls": media.signed_urls(clip, request.user, claim_id=claim, expires=queries.page_expiry(), mode="visual"),
         "t": t,
         "may_choose": len(seen) > 1 and (claim is not None or may(request.user, clip.corpus, "person.choose")),
         "error": error,

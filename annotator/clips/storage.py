@@ -18,7 +18,15 @@ MEDIA_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 # Purging withdrawn media excludes storing: a file must not vanish between its look-up and the clip's commit.
 MEDIA_LOCK = 0x454D4552
 MAX_PATH = 1000  # characters of a path that the database keeps
-SUFFIXES = {"proxy": ".mp4", "muted": ".mp4", "audio": ".m4a", "wav": ".wav", "poster": ".jpg", "peaks": ".json"}
+SUFFIXES = {
+    "proxy": ".mp4",
+    "muted": ".mp4",
+    "audio": ".m4a",
+    "wav": ".wav",
+    "poster": ".jpg",
+    "peaks": ".json",
+    "tracks": ".json",
+}
 
 
 def scratch_root() -> Path:

@@ -86,13 +86,13 @@ def measure(
         out["voiced_fraction"] = 0.0 if len(wave) >= 2 else None
         return out
     sound = parselmouth.Sound(wave, sampling_frequency=rate)
-    level_times, level = _intensity(sound)
+    level_times, level = intensity_contour(sound)
     sounding = level > np.quantile(level, 0.99) - SILENCE_BELOW_PEAK_DB if len(level) else np.zeros(0, bool)
     if sounding.any():
         loud = level[sounding]
         out["intensity_db"] = _round(10 * math.log10(np.mean(10 ** (loud / 10))), 1)
         out["intensity_range_db"] = _round(np.percentile(loud, 95) - np.percentile(loud, 5), 1)
-    f0_times, f0, ceiling = _pitch(sound)
+    f0_times, f0, ceiling = pitch_contour(sound)
     voiced = f0 > 0
     if len(f0):
         inside = np.interp(f0_times, level_times, sounding.astype(float)) > 0.5 if len(level) else voiced
@@ -140,7 +140,7 @@ def count_syllables(text: str, language: str) -> int:
     return total
 
 
-def _intensity(sound: parselmouth.Sound) -> tuple[np.ndarray, np.ndarray]:
+def intensity_contour(sound: parselmouth.Sound) -> tuple[np.ndarray, np.ndarray]:
     import parselmouth
 
     try:
@@ -150,7 +150,7 @@ def _intensity(sound: parselmouth.Sound) -> tuple[np.ndarray, np.ndarray]:
     return intensity.xs(), intensity.values[0]
 
 
-def _pitch(sound: parselmouth.Sound) -> tuple[np.ndarray, np.ndarray, float]:
+def pitch_contour(sound: parselmouth.Sound) -> tuple[np.ndarray, np.ndarray, float]:
     """Frame times, F0 in Hz with 0 for unvoiced, and the ceiling of the second pass."""
     import parselmouth
 

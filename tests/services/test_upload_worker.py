@@ -97,5 +97,5 @@ def test_a_file_is_ingested_although_its_worker_was_killed(start, tmp_path: Path
     assert wait_for(row, ("created", "failed")) == "created", row.reason
     assert row.attempts == 2
     clip = Clip.objects.get()
-    assert clip.derivatives.count() == 6
+    assert clip.derivatives.count() == 7
     assert not list((tmp_path / "media").rglob("*.part"))

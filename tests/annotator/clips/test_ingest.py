@@ -50,7 +50,7 @@ def test_a_clip_gets_facts_derived_files_subtitles_label_and_track(corpus: Corpu
     assert {s.language: s.text for s in clip.subtitles.all()} == {"zh": "“今天，真好！”", "en": "So good, today"}
     assert clip.au_track.peak["frame"] == 2
     kinds = {row.kind: default_storage.size(row.path) == row.bytes for row in clip.derivatives.all()}
-    assert kinds == dict.fromkeys(("proxy", "muted", "audio", "wav", "poster", "peaks"), True)
+    assert kinds == dict.fromkeys(("proxy", "muted", "audio", "wav", "poster", "peaks", "tracks"), True)
     assert clip_media.original_path(clip).read_bytes() == (source / "开心_01.mp4").read_bytes()
     assert json.loads(clip_media.open_derived(clip, "peaks").read())["peaks"]
     assert oct(clip_media.original_path(clip).stat().st_mode)[-3:] == "600"
