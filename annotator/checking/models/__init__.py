@@ -3,7 +3,7 @@
 from .notes import Comment, WorkPreference
 from .results import AutoDecision, Record, RecordRevision, Review
 from .rules import PURPOSES, STAGES, CheckingRules, GoldItem, PlantedError, Standing, TermsAcceptance
-from .work import ARMS, CLAIM_STATES, MODES, VERDICTS, Annotation, Check, Claim, Draft, Slot, Summary
+from .work import ARMS, CLAIM_STATES, MODES, VERDICTS, Annotation, Check, Claim, Draft, QueuePlace, Slot, Summary
 
 __all__ = [
     "ARMS",
@@ -21,6 +21,7 @@ __all__ = [
     "Draft",
     "GoldItem",
     "PlantedError",
+    "QueuePlace",
     "Record",
     "RecordRevision",
     "Review",

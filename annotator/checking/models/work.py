@@ -102,6 +102,7 @@ class Claim(models.Model):
         ]
         indexes = [
             models.Index(fields=["corpus", "lease_end"], name="claim_leases", condition=Q(state="live")),
+            models.Index(fields=["corpus"], name="claim_returned", condition=Q(state="returned")),
             models.Index(fields=["user", "corpus", "-id"], name="claim_latest"),
             models.Index(
                 fields=["user", "corpus"],
@@ -112,6 +113,30 @@ class Claim(models.Model):
 
     def __str__(self) -> str:
         return f"claim {self.pk} of {self.user_id} ({self.state})"
+
+
+class QueuePlace(models.Model):
+    """How far a person got in a corpus' queue of this kind: the slot that they took last, and where it stands.
+
+    A short cut only: whoever finds nothing after it is given anything that is open. Forget it when the order changes.
+    """
+
+    export_class = "internal"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="queue_places", db_index=False
+    )
+    corpus = models.ForeignKey(Corpus, on_delete=models.CASCADE, related_name="queue_places", db_index=False)
+    kind = models.CharField(max_length=10)
+    priority = models.SmallIntegerField()
+    score = models.FloatField()
+    slot_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "corpus", "kind"], name="place_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} at slot {self.slot_id}"
 
 
 class Draft(models.Model):
