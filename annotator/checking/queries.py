@@ -17,9 +17,8 @@ from annotator.core.errors import Gone, NotFound
 from annotator.core.permissions import ACTIONS
 from annotator.prelabels.gate_words import with_sentences
 from annotator.prelabels.models import Clue
-from annotator.prelabels.queries import in_order
 
-from . import records, submissions
+from . import merging, records, review_reading, submissions
 from .models import Annotation, Claim, Record, RecordRevision, Slot
 from .reviews import current_annotations
 
@@ -81,6 +80,7 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
         "draft": draft.body if draft else None,
         "version": draft.version if draft else 0,
         "returned": {"reason": claim.return_reason} if claim.return_reason else None,
+        "exchange": review_reading.exchange(claim),
         "guideline": corpus.guideline,
         "suggestion": _suggestion(clip),
         "au": _au(clip),
@@ -88,30 +88,11 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
     }
     if claim.slot.kind == "review":
         annotations = current_annotations(clip.pk)
-        payload["annotations"] = _for_review(annotations)
-        payload["clues"] = _judged(annotations)
+        payload |= review_reading.for_review(claim, annotations)
+        payload["clues"] = [clue_json(clue) for clue in merging.judged_clues(annotations)]
     else:
         payload["clues"] = [clue_json(clue) for clue in submissions.offered_clues(claim)]
     return payload
-
-
-def _judged(annotations: list[Annotation]) -> list[dict[str, Any]]:
-    """The clues that the annotations judged: a later run may have put others in their place since."""
-    ids = {check.clue_id for annotation in annotations for check in annotation.checks.all() if check.clue_id}
-    return [clue_json(clue) for clue in in_order(Clue.objects.filter(pk__in=ids)).select_related("prelabeller")]
-
-
-def _for_review(annotations: list[Annotation]) -> list[dict[str, Any]]:
-    """What a reviewer decides over, under names that only tell the annotations of one clip apart."""
-    return [
-        {
-            "id": annotation.pk,
-            "annotator": f"A{number}",
-            "body": submissions.body_of(annotation),
-            "submitted_at": iso(annotation.submitted_at),
-        }
-        for number, annotation in enumerate(annotations, 1)
-    ]
 
 
 def _suggestion(clip: Clip) -> dict[str, Any] | None:

@@ -97,6 +97,12 @@ class Returned(serializers.Serializer):
     reason = serializers.CharField()
 
 
+class Answered(serializers.Serializer):
+    reason = serializers.CharField()
+    at = serializers.DateTimeField()
+    reply = serializers.CharField(help_text="the annotator's, empty before they gave one")
+
+
 class Suggestion(serializers.Serializer):
     description = TextPair()
     ov_labels = LabelPair()
@@ -105,9 +111,25 @@ class Suggestion(serializers.Serializer):
 
 class ReviewableAnnotation(serializers.Serializer):
     id = serializers.IntegerField()
-    annotator = serializers.CharField()
+    annotator = serializers.CharField(help_text="A1, A2 …: the same over returns")
     body = Body()
     submitted_at = serializers.DateTimeField()
+    revision = serializers.IntegerField()
+    mode = serializers.CharField(help_text="what the annotator saw of the clip; empty: all of it")
+    reply = serializers.CharField(help_text="to the reviewer who returned it")
+    previous = Body(allow_null=True, help_text="the revision that was returned")
+
+
+class ReviewTurn(Answered):
+    decision = serializers.ChoiceField(choices=("accept", "return"))
+    annotator = serializers.CharField(allow_null=True)
+    mine = serializers.BooleanField(help_text="whether the holder of this claim decided so")
+
+
+class StandingRecord(serializers.Serializer):
+    id = serializers.IntegerField()
+    revision = serializers.IntegerField()
+    origin = serializers.CharField()
 
 
 class ClaimShape(serializers.Serializer):
@@ -122,11 +144,17 @@ class ClaimShape(serializers.Serializer):
     draft = Body(allow_null=True)
     version = serializers.IntegerField()
     returned = Returned(allow_null=True)
+    exchange = Answered(many=True, help_text="why it was returned, and the answers; oldest first")
     guideline = serializers.CharField()
     suggestion = Suggestion(allow_null=True)
     au = serializers.JSONField(allow_null=True)
     people = serializers.IntegerField(help_text="Seen in the clip; from two on somebody says whom it is about.")
     annotations = ReviewableAnnotation(many=True, required=False)
+    label_groups = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text="OV label in lower case -> its group of synonyms"
+    )
+    thread = ReviewTurn(many=True, required=False)
+    record = StandingRecord(required=False, allow_null=True)
 
 
 class ClaimRequest(serializers.Serializer):

@@ -1,12 +1,16 @@
 """Review: merging, returning and answering, the rule that accepts by itself, adjudicating again."""
 
+import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from annotator.checking import autoaccept, services
-from annotator.checking.models import AutoDecision, CheckingRules, Record, Slot
+from annotator.checking import autoaccept, queries, review_reading, reviews, services
+from annotator.checking.models import AutoDecision, CheckingRules, Claim, Record, RecordRevision, Review, Slot
 from annotator.core import invariants
+from annotator.core.errors import Conflict, Forbidden, Invalid, NotFound
 from annotator.core.models import AuditEntry
 from tests.support import factories as make
 
@@ -129,3 +133,203 @@ def test_without_a_clue_judged_by_both_or_without_any_label_a_person_decides() -
     assert autoaccept.agreement([said(["sad"], a=("kept", "")), said(["sad"], b=("kept", ""))])["agreement"] is None
     assert autoaccept.agreement([said([], a=("kept", "")), said([], a=("kept", ""))])["agreement"] is None
     assert autoaccept.agreement([said(["sad"], a=("kept", "")), said([], a=("kept", ""))])["agreement"] == 0.5
+
+
+# -- merging
+
+
+def turn(clip: Any, reviewer: Any = None) -> tuple[Any, Any]:
+    reviewer = reviewer or make.create_member(clip.corpus, "reviewer")
+    claim, _created = services.claim_next(reviewer, clip.corpus, kind="review")
+    assert claim is not None
+    return reviewer, claim
+
+
+def test_a_merge_takes_each_part_from_whom_it_likes_and_says_from_whom() -> None:
+    clip = pair(None)
+    one = make.create_annotation(
+        clip,
+        body=body(
+            clip,
+            ("kept", "rejected"),
+            description={"zh": "她生气。", "en": ""},
+            ov_labels={"zh": [], "en": ["angry", "tired"]},
+        ),
+    )
+    two = make.create_annotation(
+        clip,
+        body=body(
+            clip,
+            ("corrected", "kept"),
+            description={"zh": "", "en": "She is angry."},
+            ov_labels={"zh": [], "en": ["angry"]},
+        ),
+    )
+    reviewer, claim = turn(clip)
+    first, second = queries.claim_payload(claim, reviewer)["annotations"]
+    assert [first["annotator"], second["annotator"]] == ["A1", "A2"]
+    merged = {
+        **first["body"],
+        "clues": [first["body"]["clues"][0], second["body"]["clues"][1]],
+        "description": {"zh": "她生气。", "en": "She is angry."},
+        "ov_labels": {"zh": ["恼火"], "en": ["angry", "tired"]},
+    }
+    services.decide(reviewer, claim.pk, decision="accept", annotation_id=one.pk, body=merged)
+    review = Review.objects.get()
+    assert review.sources == {
+        "clues": [[one.pk], [two.pk]],
+        "description": {"zh": [one.pk], "en": [two.pk]},
+        "ov_labels": {"zh": {"恼火": []}, "en": {"angry": [one.pk, two.pk], "tired": [one.pk]}},
+    }
+    line = json.loads(Record.objects.get().current.line)
+    assert [clue["verdict"] for clue in line["clues"]] == ["kept", "kept"]
+    assert line["description"] == {"zh": "她生气。", "en": "She is angry."}
+    assert invariants.broken() == []
+
+
+def test_an_accepted_annotation_as_it_is_has_no_sources_but_itself() -> None:
+    clip = pair(None, overlap=1)
+    made = make.create_annotation(clip)
+    reviewer, claim = turn(clip)
+    shown = queries.claim_payload(claim, reviewer)["annotations"][0]["body"]
+    services.decide(reviewer, claim.pk, decision="accept", annotation_id=made.pk, body=shown)
+    assert (Review.objects.get().edited, Review.objects.get().sources) == (None, {})
+
+
+def test_a_merge_over_different_offers_needs_a_verdict_on_every_clue_of_anybody() -> None:
+    clip = pair(None)
+    one = make.create_annotation(clip)
+    late = make.create_clue(clip, "She looks down.", aspect="gesture")
+    later = make.create_clue(clip, "The words complain.", modality="text", aspect="content")
+    two = make.create_annotation(clip)
+    reviewer, claim = turn(clip)
+    payload = queries.claim_payload(claim, reviewer)
+    assert {late.pk, later.pk} <= {clue["id"] for clue in payload["clues"]}
+    first, second = (each["body"] for each in payload["annotations"])
+    taken = next(item for item in second["clues"] if item["id"] == late.pk)
+    half = {**first, "clues": [*first["clues"], taken]}
+    with pytest.raises(Invalid) as refused:
+        services.decide(reviewer, claim.pk, decision="accept", annotation_id=one.pk, body=half)
+    assert list(refused.value.extra["errors"]) == [f"clues[id={later.pk}].verdict"]
+    stranger = make.create_clue(make.create_clip(clip.corpus))
+    with pytest.raises(Invalid):
+        wrong = {**first, "clues": [*first["clues"], {"id": stranger.pk, "verdict": "kept"}]}
+        services.decide(reviewer, claim.pk, decision="accept", annotation_id=one.pk, body=wrong)
+    whole = {**first, "clues": second["clues"]}
+    answer = services.decide(reviewer, claim.pk, decision="accept", annotation_id=one.pk, body=whole)
+    assert services.decide(reviewer, claim.pk, decision="accept", annotation_id=one.pk, body=whole) == answer
+    assert Review.objects.get().sources["clues"][-1] == [two.pk]
+    assert Review.objects.get().edited is not None
+    assert invariants.broken() == []
+
+
+# -- returning and answering
+
+
+def test_a_returned_annotation_is_answered_and_the_second_look_shows_answer_and_difference() -> None:
+    clip = pair(None, overlap=1)
+    author = make.create_member(clip.corpus)
+    make.create_annotation(clip, author)
+    reviewer, claim = turn(clip)
+    services.decide(reviewer, claim.pk, decision="return", reason="语气呢？")
+    back, _created = services.claim_next(author, clip.corpus)
+    shown_back = queries.claim_payload(back, author)
+    assert shown_back["returned"] == {"reason": "语气呢？"}
+    assert [(said["reason"], said["reply"]) for said in shown_back["exchange"]] == [("语气呢？", "")]
+    services.submit(author, back.pk, body(clip, ("kept", "rejected"), reply="The voice is flat; I heard it again."))
+    again, _created = services.claim_next(reviewer, clip.corpus, kind="review")
+    payload = queries.claim_payload(again, reviewer)
+    (shown,) = payload["annotations"]
+    assert (shown["revision"], shown["reply"]) == (2, "The voice is flat; I heard it again.")
+    assert [item["verdict"] for item in shown["previous"]["clues"]] == ["kept", "kept"]
+    assert [item["verdict"] for item in shown["body"]["clues"]] == ["kept", "rejected"]
+    (said_before,) = payload["thread"]
+    assert (said_before["annotator"], said_before["mine"], said_before["reply"]) == ("A1", True, shown["reply"])
+    answer = services.decide(reviewer, again.pk, decision="accept", body=shown["body"])
+    assert answer["record"]
+    assert Review.objects.get(decision="accept").edited is None  # the reply is no part of the record
+    assert invariants.broken() == []
+
+
+def test_what_a_reviewer_reads_costs_the_same_for_two_annotations_as_for_four() -> None:
+    counts = []
+    for overlap in (2, 4):
+        clip = pair(None, overlap=overlap)
+        for _number in range(overlap):
+            make.create_annotation(clip)
+        _reviewer, claim = turn(clip)
+        with CaptureQueriesContext(connection) as captured:
+            review_reading.for_review(claim, reviews.current_annotations(clip.pk))
+        counts.append(len(captured))
+    assert counts[0] == counts[1] <= 6
+
+
+# -- adjudicating again
+
+
+def test_a_decided_clip_is_adjudicated_again_and_nothing_is_overwritten() -> None:
+    clip = pair()
+    make.create_annotation(clip, body=body(clip))
+    make.create_annotation(clip, body=body(clip))
+    record = Record.objects.get()
+    old = record.current
+    reviewer = make.create_member(clip.corpus, "reviewer")
+    opened = reviews.adjudicate(reviewer, clip.pk)
+    assert reviews.adjudicate(reviewer, clip.pk) == opened
+    claim = Claim.objects.get(pk=opened["claim"])
+    payload = queries.claim_payload(claim, reviewer)
+    assert payload["record"] == {"id": record.pk, "revision": 1, "origin": "agreement"}
+    changed = {**payload["annotations"][0]["body"], "description": {"zh": "她恼火。", "en": ""}}
+    annotation = payload["annotations"][0]["id"]
+    services.decide(reviewer, claim.pk, decision="accept", annotation_id=annotation, body=changed, reason="The voice.")
+    record.refresh_from_db()
+    assert (record.current.number, record.current.source) == (2, "review")
+    assert RecordRevision.objects.get(pk=old.pk).line == old.line
+    again = reviews.adjudicate(reviewer, clip.pk)
+    assert again["claim"] == claim.pk  # the same reviewer takes their own claim up again
+    services.decide(reviewer, claim.pk, decision="accept", annotation_id=annotation, reason="Rather as it was.")
+    record.refresh_from_db()
+    assert record.current.number == 3
+    assert json.loads(record.current.line) == json.loads(old.line)
+    kinds = [event["kind"] for event in review_reading.history(clip)]
+    assert kinds == ["accepted", "accepted", "agreed", "submitted", "submitted"]
+    assert invariants.broken() == []
+
+
+def test_who_may_adjudicate_again_and_what_refuses() -> None:
+    clip = pair(None)
+    author = make.create_member(clip.corpus, ("annotator", "reviewer"))
+    make.create_annotation(clip, author)
+    reviewer, manager = (make.create_member(clip.corpus, role) for role in ("reviewer", "manager"))
+    with pytest.raises(Conflict) as conflict:
+        reviews.adjudicate(manager, clip.pk)
+    assert conflict.value.code == "not-complete"
+    make.create_annotation(clip)
+    assert reviews.adjudicate(manager, clip.pk)["claim"] is None
+    assert reviews.adjudicate(author, clip.pk)["claim"] is None  # nobody reviews what they annotated
+    reviews.adjudicate(reviewer, clip.pk)
+    with pytest.raises(Conflict) as conflict:
+        reviews.adjudicate(make.create_member(clip.corpus, "reviewer"), clip.pk)
+    assert conflict.value.code == "under-review"
+    for role, error in (("viewer", Forbidden), ("annotator", Forbidden)):
+        with pytest.raises(error):
+            reviews.adjudicate(make.create_member(clip.corpus, role), clip.pk)
+    with pytest.raises(NotFound):
+        reviews.adjudicate(make.create_user(), clip.pk)
+    imported = make.create_record(make.create_clip(make.create_corpus())).clip
+    with pytest.raises(Conflict) as conflict:
+        reviews.adjudicate(make.create_member(imported.corpus, "reviewer"), imported.pk)
+    assert conflict.value.code == "nothing-to-review"
+
+
+def test_the_log_is_read_by_rest(client: Any) -> None:
+    clip = pair()
+    make.create_annotation(clip, body=body(clip))
+    make.create_annotation(clip, body=body(clip))
+    client.force_login(make.create_member(clip.corpus, "manager"))
+    (row,) = client.get(f"/api/v1/corpora/{clip.corpus.slug}/auto-decisions/?accepted=true").json()["results"]
+    assert (row["clip"], row["agreement"], row["record"]) == (clip.name, 1.0, Record.objects.get().pk)
+    assert client.get(f"/api/v1/corpora/{clip.corpus.slug}/auto-decisions/?accepted=false").json()["results"] == []
+    assert client.get(f"/api/v1/corpora/{clip.corpus.slug}/auto-decisions/?accepted=1").status_code == 422
+    answer = client.post(f"/api/v1/clips/{clip.pk}/review/")
+    assert (answer.status_code, answer.json()["claim"]) == (201, None)
