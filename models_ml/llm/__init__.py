@@ -6,7 +6,7 @@ endpoints, bounded and retried calls, named failures.
 from __future__ import annotations
 
 from models_ml.llm.answers import clean, is_refusal, json_object, language_of, usable_text
-from models_ml.llm.client import Completion, complete, request_hash
+from models_ml.llm.client import Completion, complete, request_hash, stream
 from models_ml.llm.endpoint import Endpoint, endpoint_from_env, how_to_configure, require
 from models_ml.llm.errors import Deferred, ModelFailure, NotConfigured, Spent, excerpt
 
@@ -27,5 +27,6 @@ __all__ = [
     "language_of",
     "request_hash",
     "require",
+    "stream",
     "usable_text",
 ]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from models_ml.llm.endpoint import Endpoint
 from models_ml.llm.errors import Deferred, ModelFailure, Spent, excerpt
 from models_ml.llm.exchange import exchange_of
 from models_ml.llm.traffic import PATIENCE_S, Traffic, current, last
+from models_ml.llm.watch import CalledOff, Watch
 from models_ml.llm.wire import Answer, canonical, read_answer
 
 if TYPE_CHECKING:
     from models_ml.mllm.local import LocalModel
 
 FIRST_WAIT_S = 0.5
+SILENCE_S = 30.0  # of a stream in which nothing comes any more
 MAX_WAIT_S = 60.0  # without a traffic, a server that asks for a longer pause is treated as down
 
 
@@ -68,15 +71,51 @@ def complete(
     server stopped at max_tokens, or the reader at its bound), ``refusal`` (the server's own refusal or
     content filter), ``not_text``.
     """
-    traffic = current.get()
     how: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+    return _complete(endpoint, messages, how, json_schema, idempotency_key)
+
+
+def stream(
+    endpoint: Endpoint,
+    messages: list[dict[str, Any]],
+    *,
+    heard: Callable[[str], None],
+    wanted: Callable[[], bool],
+    silence_s: float = SILENCE_S,
+    **how: Any,
+) -> Completion:
+    """As ``complete``, with the same arguments, for somebody who reads along: ``heard`` gets each piece of text as it
+    comes (all of it at once from a server that does not stream).
+
+    The answer is asked for once: what breaks off half-way is not begun again, for its first half was read and paid.
+    ``wanted`` is asked at least twice a second; where it says no, the connection is closed. Raises ModelFailure as
+    ``complete``, also ``timeout`` when nothing came for ``silence_s`` seconds and ``called_off`` when it is not wanted
+    any more.
+    """
+    once = replace(endpoint, stream=True, max_retries=0)
+    asked = {"temperature": 0.0, "max_tokens": 512, "seed": 0} | how
+    schema, key = asked.pop("json_schema", None), asked.pop("idempotency_key", None)
+    return _complete(once, messages, asked, schema, key, Watch(heard, wanted, silence_s))
+
+
+def _complete(
+    endpoint: Endpoint | LocalModel,
+    messages: list[dict[str, Any]],
+    how: dict[str, Any],
+    json_schema: dict[str, Any] | None,
+    idempotency_key: str | None,
+    reader: Watch | None = None,
+) -> Completion:
+    traffic = current.get()
     request = _request(endpoint, messages, how, json_schema)
     key = hashlib.sha256(canonical({"at": _address(endpoint), "request": request})).hexdigest() if traffic else ""
     if traffic and (known := traffic.recall(key)) is not None:
         last.set((endpoint, request, known["text"]))
+        if reader:
+            reader.heard(known["text"])
         return Completion(**known, prompt_tokens=0, completion_tokens=0, seconds=0.0, calls=0, cached=True)
     if isinstance(endpoint, Endpoint):
-        answer = _Asking(endpoint, request, idempotency_key, traffic).answer()
+        answer = _Asking(endpoint, request, idempotency_key, traffic, reader).answer()
     else:
         answer = _ask_local(endpoint, messages, how, traffic)
     last.set((endpoint, request, answer.text))
@@ -133,9 +172,14 @@ class _Asking:
     """One question on its way: asked, adapted to what the server does not know, and asked again."""
 
     def __init__(
-        self, endpoint: Endpoint, request: dict[str, Any], idempotency_key: str | None, traffic: Traffic | None
+        self,
+        endpoint: Endpoint,
+        request: dict[str, Any],
+        idempotency_key: str | None,
+        traffic: Traffic | None,
+        reader: Watch | None = None,
     ) -> None:
-        self.endpoint, self.request, self.traffic = endpoint, dict(request), traffic
+        self.endpoint, self.request, self.traffic, self.reader = endpoint, dict(request), traffic, reader
         self.headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         self.max_tokens = int(request["max_tokens"])
         self.spent = traffic.spent if traffic else Spent()
@@ -162,7 +206,7 @@ class _Asking:
                 self.calls += 1
 
             try:
-                answer = read_answer(self.endpoint, self.request, self.headers, self.max_tokens, enter, place.close)
+                answer = self._read(enter, place.close)
                 _reject_unfinished(answer)
             except ModelFailure as failure:
                 failure.calls = self.calls
@@ -184,6 +228,21 @@ class _Asking:
             cost=paid.cost,
             gpu_seconds=paid.gpu_seconds,
         )
+
+    def _read(self, enter: Callable[[], None], leave: Callable[[], None]) -> Answer:
+        asked = (self.endpoint, self.request, self.headers, self.max_tokens, enter, leave)
+        if self.reader is None:
+            return read_answer(*asked)
+        from models_ml.llm.transport import watched
+
+        try:
+            with watched(self.reader):
+                answer = read_answer(*asked, self.reader.heard)
+        except CalledOff:
+            raise ModelFailure("called_off", "nobody waits for the answer any longer") from None
+        if not answer.streamed:
+            self.reader.heard(answer.text)
+        return answer
 
     def _paid(self, answer: Answer, seconds: float) -> Spent:
         cost = self.endpoint.cost(answer.prompt_tokens, answer.completion_tokens)

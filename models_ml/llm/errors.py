@@ -33,8 +33,8 @@ class ModelFailure(Exception):
     """A model was asked and no usable answer came.
 
     ``code``: ``timeout``, ``refused_connection``, ``http_<status>``, ``empty``, ``truncated``, ``refusal``,
-    ``bad_json``, ``wrong_language`` or ``not_text``. ``detail`` is a sentence with a short excerpt of what
-    came. ``calls`` counts the HTTP attempts made, for they may have been paid. ``exchange`` is ``{"request",
+    ``bad_json``, ``wrong_language``, ``not_text`` or ``called_off``. ``detail`` is a sentence with a short excerpt of
+    what came. ``calls`` counts the HTTP attempts made, for they may have been paid. ``exchange`` is ``{"request",
     "response", "status"}`` of the call, media as hashes, without key or headers. ``spent`` is set where a traffic is
     in use: all that the work has cost, this failure included.
     """

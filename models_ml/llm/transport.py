@@ -28,12 +28,14 @@ import httpx2
 import openai
 
 from models_ml.llm.endpoint import Endpoint, is_metadata_address
+from models_ml.llm.watch import CalledOff, Watch
 
 CONNECT_S = 10.0
 KEPT = 8  # idle connections of a thread
 KEPT_S = 60.0
 DRAIN_S = 0.05
 STALE_S = 2.0  # a kept connection that the server has closed shows it at once, not after working on the request
+LOOK_S = 0.5  # how often a reader that may be called off looks whether it is
 ERROR_BYTES = 1 << 16  # of the body of an HTTP error
 CLIENTS = 256  # servers of which a process remembers the client
 # What is read of a response's headers, without parameters. Others would take effect on the way: a cookie, a coding, a
@@ -48,6 +50,16 @@ class Timeout(httpx2.TimeoutException):
 
 class Broken(httpx2.RequestError):
     """No connection, or one that broke off."""
+
+
+@contextmanager
+def watched(watch: Watch | None) -> Iterator[None]:
+    """Let this thread's calls within be watched; they raise CalledOff, and Timeout after too long a silence."""
+    _call.watch = watch
+    try:
+        yield
+    finally:
+        _call.watch = None
 
 
 class _Client(openai.OpenAI):
@@ -109,6 +121,7 @@ class _Call(threading.local):
     deadline = 0.0
     connected = False
     answered = False
+    watch: Watch | None = None
 
     def left(self) -> float:
         seconds = self.deadline - time.monotonic()
@@ -203,9 +216,11 @@ def _translated(seconds: float) -> Iterator[None]:
     try:
         yield
     except httpcore2.TimeoutException as error:
-        early = isinstance(error, httpcore2.ConnectTimeout) and _call.deadline > time.monotonic()
+        early = _call.deadline > time.monotonic()
+        if early and isinstance(error, httpcore2.ConnectTimeout):
+            raise Timeout(f"no connection within {CONNECT_S:g} s") from error
         raise Timeout(
-            f"no connection within {CONNECT_S:g} s" if early else f"no answer within {seconds:g} s"
+            str(error) if early and _call.watch and str(error) else f"no answer within {seconds:g} s"
         ) from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError, OSError) as error:
         raise Broken(str(error) or type(error).__name__) from error
@@ -222,9 +237,23 @@ class _Stream(httpcore2.NetworkStream):
         self.inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = self.inner.read(max_bytes, _call.left())
+        data = (
+            self.inner.read(max_bytes, _call.left()) if _call.watch is None else self._watched(max_bytes, _call.watch)
+        )
         _call.answered = _call.answered or bool(data)
         return data
+
+    def _watched(self, max_bytes: int, watch: Watch) -> bytes:
+        began = time.monotonic()
+        while True:
+            if not watch.wanted():
+                raise CalledOff
+            seconds = min(LOOK_S, _call.left())
+            try:
+                return self.inner.read(max_bytes, seconds)
+            except httpcore2.ReadTimeout:
+                if _call.answered and time.monotonic() - began >= watch.silence_s:
+                    raise httpcore2.ReadTimeout(f"nothing came for {watch.silence_s:g} s") from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         view, connection = memoryview(buffer), self.inner.get_extra_info("socket")

@@ -36,6 +36,7 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cut_by_reader: bool = False
+    streamed: bool = False
 
 
 def _nothing() -> None:
@@ -54,8 +55,10 @@ def read_answer(
     max_tokens: int,
     sends: Callable[[], None] = _nothing,
     came: Callable[[], None] = _nothing,
+    heard: Callable[[str], None] | None = None,
 ) -> Answer:
-    """Send one request. ``sends`` is called when it is ready to go, ``came`` when a whole answer is there, unread.
+    """Send one request. ``sends`` is called when it is ready to go, ``came`` when a whole answer is there, unread,
+    ``heard`` with each piece of text of a streamed one.
 
     Raises the Deferred of ``sends``, else ModelFailure; for an HTTP error ``retry_after`` is what its header
     Retry-After asks for, and ``reply`` holds (status, the beginning of the body) as far as one came.
@@ -73,7 +76,7 @@ def read_answer(
             chunks = response.http_response.iter_raw()
             bounded = _bounded(chunks, max_tokens * BYTES_PER_TOKEN + SPARE_BYTES, received)
             if "text/event-stream" in response.headers.get("content-type", ""):
-                answer = _from_events(bounded, max_tokens * CHARS_PER_TOKEN)
+                answer = _from_events(bounded, max_tokens * CHARS_PER_TOKEN, heard)
                 transport.drain(chunks)
                 came()
                 return answer
@@ -95,7 +98,7 @@ def read_answer(
     except UnicodeEncodeError:
         if (sendable := _without_half_characters(request)) == request:
             raise
-        return read_answer(endpoint, sendable, headers, max_tokens, sends, came)
+        return read_answer(endpoint, sendable, headers, max_tokens, sends, came, heard)
     except ModelFailure as error:
         failure = error
     failure.reply = (status, bytes(received))
@@ -158,8 +161,8 @@ def _from_body(body: bytes) -> Answer:
     return answer
 
 
-def _from_events(chunks: Iterator[bytes], max_chars: int) -> Answer:
-    answer, parts, length, ended = Answer(), [], 0, False
+def _from_events(chunks: Iterator[bytes], max_chars: int, heard: Callable[[str], None] | None = None) -> Answer:
+    answer, parts, length, ended = Answer(streamed=True), [], 0, False
     for data in _event_data(chunks):
         if data == "[DONE]":
             ended = True
@@ -173,6 +176,8 @@ def _from_events(chunks: Iterator[bytes], max_chars: int) -> Answer:
                 delta = choice.get("delta") or {}
                 parts.append(_content(delta.get("content")))
                 length += len(parts[-1])
+                if heard and parts[-1]:
+                    heard(parts[-1])
                 answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
                 if delta.get("refusal"):
                     answer.refusal = (answer.refusal or "") + delta["refusal"]

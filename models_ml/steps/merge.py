@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from models_ml import prompts
-from models_ml.llm import Endpoint, ModelFailure, complete, json_object, require, usable_text
+from models_ml.llm import Completion, Endpoint, ModelFailure, complete, json_object, require, usable_text
 from models_ml.llm.answers import clean, storable
 from models_ml.steps.asking import LANGUAGES, clue_list, meant, person, receipt, skip, subtitle
 from models_ml.steps.labels import parse_ov_labels, tidy
@@ -44,12 +44,14 @@ def merge(
     form: str = "json",
     language: str = "en",
     idempotency_key: str | None = None,
+    ask: Callable[..., Completion] = complete,
 ) -> StepResult:
     """Clues (of one or of several annotators) and subtitle → a description.
 
     ``form``: ``json`` asks for zh and en and the OV labels of both in one call; ``subtitle`` and ``clues`` ask for
     plain text in ``language`` (``translate`` and ``ov_labels`` complete it): the EMER paper's subtitle prompt with its
     maximum of 100 words, and the prompt that names visual clues, audio clues and subtitle.
+    ``ask`` is how the model is asked: ``complete``, or ``stream`` for somebody who reads along.
     Skipped where there is neither clue nor subtitle. Raises NotConfigured, and ModelFailure also where the answer is
     well-formed but lacks a language, or one of its texts is in another language than it says.
     """
@@ -61,7 +63,7 @@ def merge(
         return skip(ev, "merge", "neither a clue nor a subtitle to merge")
     server = require(endpoint, "LLM")
     prompt = prompts.load(FORMS[form], asked_in)
-    answer = complete(
+    answer = ask(
         server,
         prompt.render(**given, person=person(ev, asked_in)),
         json_schema=schema() if form == "json" else None,

@@ -8,6 +8,7 @@ recognises in the request (``visual``, ``objective``, ``audio``, ``disambiguate`
 language, ``fine``, ``translate``, ``labels``, ``group``, ``chat``) and on the clue text it was given, so a test can
 tell whether the right evidence arrived. Every request is one JSON line in the log, written when the request arrives:
 ``{n, time, path, kind, model, key, stream, behaviour, status, text, media}``, ``media`` as pairs of type and sha256.
+When somebody leaves in the middle of a slow or stalled stream, a line with ``gone`` follows.
 
 The part of the model's name after the last ``:`` (or all of it) makes it misbehave: see BEHAVIOURS.
 """
@@ -21,6 +22,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -46,6 +48,8 @@ BEHAVIOURS = (
     "wrong-language",
     "no-response-format",  # 400 for a request that asks for structured output
     "varied",  # no two answers are the same (not where JSON is asked for)
+    "slow",  # streams a piece every 0.4 s
+    "stall",  # streams the first half, and then nothing more comes
     "drop",  # closes the connection in the middle of the answer
 )
 # Words of a clue -> the label the server derives from them; first match first.
@@ -263,7 +267,7 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": len(text_of(messages).split()), "completion_tokens": len(text.split())}
         usage["total_tokens"] = sum(usage.values())
         if stream:
-            return self._stream(model, text, reason, usage, drop=behaviour == "drop")
+            return self._stream(model, text, reason, usage, behaviour)
         message = {"role": "assistant", "content": text}
         choices = [{"index": 0, "message": message, "finish_reason": reason}]
         payload = {"id": "scripted", "object": "chat.completion", "created": 0, "model": model}
@@ -276,14 +280,25 @@ class Handler(BaseHTTPRequestHandler):
             event["usage"] = usage
         return f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
 
-    def _stream(self, model: str, text: str, reason: str, usage: Any, drop: bool) -> None:
+    def _stream(self, model: str, text: str, reason: str, usage: Any, behaviour: str) -> None:
         self._open_ended("text/event-stream")
-        for piece in re.findall(r".{1,12}", text, re.DOTALL):
+        pieces = re.findall(r".{1,12}", text, re.DOTALL)
+        for number, piece in enumerate(pieces):
             self.wfile.write(self._event(model, {"content": piece}))
-            if drop:
+            if behaviour == "drop":
+                return
+            stalled = behaviour == "stall" and number == len(pieces) // 2
+            if (stalled and self._left_within(3600)) or (behaviour == "slow" and self._left_within(0.4)):
                 return
         self.wfile.write(self._event(model, {}, reason))
         self.wfile.write(self._event(model, {}, usage=usage) + b"data: [DONE]\n\n")
+
+    def _left_within(self, seconds: float) -> bool:
+        """Wait; whether the one who asked closed the connection meanwhile."""
+        readable, _, _ = select.select([self.connection], [], [], seconds)
+        if readable:
+            self.server.log(path=self.path, gone=True)
+        return bool(readable)
 
     def _endless(self, stream: bool, model: str) -> None:
         self._open_ended("text/event-stream" if stream else "application/json")
