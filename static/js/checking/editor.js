@@ -43,6 +43,7 @@ export class Editor {
   /** Show a claim with `body` (a draft, an annotation, or null for a fresh start). */
   load(claim, body, readOnly = false) {
     this.readOnly = readOnly;
+    this.claim = claim;
     this.clues.load(claim.clues, body, readOnly);
     this.refs.descriptionZh.value = body?.description?.zh || "";
     this.refs.descriptionEn.value = body?.description?.en || "";
@@ -57,6 +58,11 @@ export class Editor {
     this.#forget();
     this.#suggest();
     this.clearErrors();
+  }
+
+  /** Show a body of this claim again (undo, redo). */
+  restore(body) {
+    this.load(this.claim, body, this.readOnly);
   }
 
   get value() {
