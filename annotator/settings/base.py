@@ -220,6 +220,7 @@ CELERY_BEAT_SCHEDULE = {
     "judge-clues": {"task": "annotator.prelabels.tasks.judge_clues", "schedule": 15.0},
     "sweep-uploads": {"task": "annotator.clips.tasks.sweep", "schedule": 15.0},
     "sweep-training": {"task": "annotator.experiments.tasks.sweep", "schedule": 15.0},
+    "score-clips": {"task": "annotator.checking.tasks.score_after_runs", "schedule": 300.0},
 }
 
 REST_FRAMEWORK = {
