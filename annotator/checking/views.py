@@ -14,6 +14,7 @@ from annotator.clips.access import corpus_for
 from annotator.clips.models import Corpus
 
 from . import words
+from .models import CheckingRules
 from .preferences import preferences_of
 from .shortcuts import shortcuts
 from .words import clues, page, text
@@ -35,6 +36,7 @@ def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[
         "skip_reasons": page.skip_reasons(),
         "flag_reasons": page.flag_reasons(),
         "lease_seconds": settings.LEASE_SECONDS,
+        "idle_seconds": CheckingRules.objects.filter(corpus=corpus).values_list("idle_after", flat=True).first() or 60,
         # Inert JSON in the page, so that neither costs a request.
         "keys": [s._asdict() for s in shortcuts(kind)],
         "preferences": preferences_of(request.user),

@@ -52,6 +52,7 @@ def script() -> dict[str, object]:
         "resubmitted": _("What you had submitted before the page was closed has arrived."),
         "notResubmitted": _("What you had submitted before the page was closed was not taken: %s"),
         "nextClip": _("Next clip"),
+        "notFetched": _("The next clip could not be fetched"),
         "termsFirst": _("The terms of this corpus come first"),
         "notQualified": _("No clips for you here yet"),
         "flagged": _("Flagged."),
@@ -101,7 +102,4 @@ def script() -> dict[str, object]:
         "descriptionHead": _("Description"),
         "labelsHead": _("OV labels"),
         "nothingWritten": _("nothing written"),
-        "feedbackScore": _("Agreement with the reviewed answer: %s"),
-        "feedbackYours": _("You"),
-        "feedbackTheirs": _("Reviewed answer"),
     }

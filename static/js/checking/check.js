@@ -1,20 +1,53 @@
-// The checking page: claim, work, autosave, submit, next.
+// The checking page: claim, work, autosave, submit, next. The parts are wired to each other here.
 
-import { api, ApiError, newKey, untilAnswered } from "../api.js";
-import { ask, banner, busy, claimNext, clearBanners, commonKeys, handingIn, Lease, refs, settings, show, showClip, text, watchEmpty, workplace } from "./page.js";
+import { api, ApiError, untilAnswered } from "../api.js";
+import { Activity } from "./activity.js";
+import { Ahead, claimNext, claimRefused, Lease, watchEmpty } from "./claims.js";
+import { History } from "./history.js";
+import { announce, ask, banner, bindKeys, busy, clearBanners, handingIn, prefetch, refs, settings, show, showClip, text, workplace } from "./page.js";
+import { askSkip, flag, wireDialogs } from "./panels-dialogs.js";
+import { openHelp, wireHelp } from "./panels-keys.js";
+import { Panels } from "./panels.js";
 import { canonical, Saver } from "./saver.js";
+import { Submission } from "./submission.js";
+import { partActions } from "./work.js";
 
 let claim = null;
 let saver = null;
 let lease = null;
-let intention = null; // {key, text}: one Idempotency-Key per claim and body
 let waitingForSignIn = false;
 
 const url = (rest = "") => `${settings.api}/claims/${claim.id}/${rest}`;
 const { player, editor } = workplace({ claimUrl: () => claim && url(), onChange: () => changed() });
+const activity = new Activity({ idle: Number(settings.idle || 60), player, editor });
+const ahead = new Ahead("annotate", { media: prefetch });
+const submission = new Submission({ base: settings.api, user: settings.user, corpus: settings.corpus });
+const history = new History(refs.task, {
+  read: () => editor.value,
+  restore: (body) => editor.restore(body),
+  on: {
+    moved: (which, parts) => {
+      announce(text[which].replace("%s", parts.map((part) => text.parts[part]).join(", ")));
+      changed();
+    },
+    none: (which) => announce(which === "undo" ? text.nothingToUndo : text.nothingToRedo),
+    drawn: (back, forth) => {
+      refs.historyUndo.disabled = !back;
+      refs.historyRedo.disabled = !forth;
+    },
+  },
+});
+const panels = new Panels({ claim: () => claim, take: (body) => putBack(body) });
+
+/** What is said about the clip and how it was made: the body of drafts and of the submission. */
+function body() {
+  return { ...editor.value, work: activity.value };
+}
 
 function changed() {
+  if (!claim) return;
   progress();
+  history.note();
   saver?.touch();
 }
 
@@ -29,32 +62,39 @@ function saveState(message, level = "") {
   refs.saved.dataset.level = level;
 }
 
+/** Another body in the place of this one; a step that undo takes back. */
+function putBack(other) {
+  editor.restore(other);
+  changed();
+}
+
 async function next() {
   clearBanners();
   lease?.end();
-  claim = null;
+  claim = saver = null;
   player.pause();
   try {
-    const found = await claimNext("annotate");
+    const found = ahead.take() || (await claimNext("annotate"));
     if (!found) return show("empty");
     await open(found.claim, found.etag);
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    refs.failedText.textContent = error.status === 401 ? text.signedOut : error.message;
-    show("failed");
+    claimRefused(error);
   }
 }
 
 async function open(data, etag) {
   claim = data;
-  intention = null;
   show("task");
   showClip(claim);
   banner("returned", claim.returned ? `${text.returned} ${claim.returned.reason || ""}` : null, { level: "warn" });
   const key = `draft:${settings.user}:${claim.id}`;
   const left = Saver.left(key);
   editor.load(claim, left ? left.body : claim.draft);
-  saver = new Saver({ url: url(), key, etag: left?.etag || etag, read: () => editor.value, on: savingEvents });
+  activity.start({ ...claim, draft: left ? left.body : claim.draft });
+  panels.cleared();
+  history.start();
+  saver = new Saver({ url: url(), key, etag: left?.etag || etag, read: body, on: savingEvents });
+  lease = new Lease(claim, { onLost: lost, ahead });
   if (left && canonical(left.body) !== canonical(claim.draft)) {
     banner("restored", text.restored, { level: "info" });
     saver.ours.add(canonical(left.body));
@@ -65,12 +105,17 @@ async function open(data, etag) {
     saver.settle();
     saveState(claim.draft ? text.draftLoaded : "");
   }
-  lease = new Lease(claim, { onLost: lost });
   progress();
+  for (const area of refs.task.querySelectorAll(".work-area")) area.scrollTop = 0;
   window.scrollTo(0, 0);
-  await player.load(claim.clip);
   const first = editor.clues.undecided[0] || editor.clues.ordered()[0];
-  if (first) editor.clues.activate(first, { scroll: false });
+  if (first) {
+    editor.clues.activate(first, { scroll: false });
+    first.element.focus({ preventScroll: true });
+  }
+  performance.mark("work-open", { detail: { claim: claim.id } });
+  await player.load(claim.clip, { mode: claim.mode || "" });
+  if (claim === data) ahead.start(claim);
 }
 
 const savingEvents = {
@@ -79,10 +124,11 @@ const savingEvents = {
     saveState(text.savedAt.replace("%s", date.toLocaleTimeString(document.documentElement.lang)), "ok");
     for (const name of ["offline", "signed-out", "restored", "refused"]) banner(name, null);
     waitingForSignIn = false;
+    lease?.signed(); // a saved draft extends it
   },
   waiting: (error, seconds) => {
     saveState(text.notSaved, "warn");
-    banner("offline", (error.status === 0 ? text.offline : text.serverAway).replace("%s", seconds));
+    banner("offline", away(error, seconds));
   },
   signedOut: () => {
     saveState(text.notSaved, "warn");
@@ -110,6 +156,10 @@ const savingEvents = {
   noLocalCopy: () => banner("no-local-copy", text.noLocalCopy, { level: "info" }),
 };
 
+function away(error, seconds) {
+  return (error.status === 0 ? text.offline : text.serverAway).replace("%s", seconds);
+}
+
 /** The clip is no longer mine. Only a lease that ran out comes back by submitting; all else is over. */
 function lost(error) {
   if (error.code === "claim-lost") banner("lease", `${error.message} ${text.leaseLost}`);
@@ -122,6 +172,7 @@ async function resolveConflict(mine) {
     const { data, etag } = await untilAnswered(() => api("GET", url()));
     if (!mine) {
       editor.load(data, data.draft);
+      history.start();
       progress();
     }
     saver.resume(etag);
@@ -141,28 +192,46 @@ async function resolveConflict(mine) {
 async function submit() {
   if (!claim || refs.submit.disabled) return;
   if (!editor.check()) return;
-  const body = editor.value;
-  const words = JSON.stringify(body);
-  if (intention?.text !== words) intention = { key: newKey(), text: words };
   handingIn(refs.submit, true);
   await saver.flush();
+  const sent = body();
   try {
-    await untilAnswered(
-      () => api("POST", url("submit/"), { body, headers: { "Idempotency-Key": intention.key } }),
-      (error, seconds) => banner("offline", (error.status === 0 ? text.offline : text.serverAway).replace("%s", seconds)),
-    );
+    const answer = await submission.send(claim.id, sent, (error, seconds) => banner("offline", away(error, seconds)));
     banner("offline", null);
     saver.finish();
-    refs.announce.textContent = text.submitted;
+    performance.mark("work-handed-in");
     handingIn(refs.submit, false);
+    if (answer?.feedback) return location.assign(answer.feedback); // a practice clip: how it was judged, then on
+    announce(text.submitted);
     await next();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     handingIn(refs.submit, false);
     if (error.signedOut) savingEvents.signedOut();
-    else if (error.status === 422) editor.showErrors(error.message, error.problem.errors, body);
+    else if (error.status === 422) editor.showErrors(error.message, error.problem.errors, sent);
     else banner("submit", error.message, { level: "danger", actions: [[text.nextClip, () => giveUp()]] });
   }
+}
+
+/** What an earlier visit handed in without hearing of it goes first; then work begins. */
+async function begin() {
+  const told = [];
+  for (const left of submission.left()) {
+    show("loading");
+    banner("resubmitting", text.resubmitting, { level: "info" });
+    try {
+      const answer = await submission.deliver(left, (error, seconds) => banner("offline", away(error, seconds)));
+      localStorage.removeItem(`draft:${settings.user}:${left.claim}`);
+      if (answer?.feedback) return location.assign(answer.feedback);
+      told.push([text.resubmitted, "ok"]);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.signedOut) return claimRefused(error);
+      told.push([text.notResubmitted.replace("%s", error.message), "warn"]);
+    }
+  }
+  await next();
+  for (const [message, level] of told) banner("resubmitting", message, { level });
 }
 
 /** The slot went to somebody else: the draft stays with the server, this page goes on. */
@@ -171,12 +240,12 @@ async function giveUp() {
   await next();
 }
 
-async function leave(method, rest, body) {
+async function leave(method, rest, sent) {
   await saver.flush(); // the last words too are in the draft that is kept
   saver.stopped = true;
   refs.task.inert = true;
   try {
-    await api(method, url(rest), { body });
+    await api(method, url(rest), { body: sent });
     saver.finish();
     await next();
   } catch (error) {
@@ -189,9 +258,8 @@ async function leave(method, rest, body) {
 }
 
 async function skip() {
-  refs.skipReason.value = "";
-  if ((await ask(refs.skipDialog)) !== "skip") return;
-  await leave("POST", "skip/", { reason: refs.skipReason.value.trim() });
+  const reason = await askSkip();
+  if (reason !== null) await leave("POST", "skip/", { reason });
 }
 
 async function release() {
@@ -223,9 +291,29 @@ refs.submit.addEventListener("click", submit);
 refs.skip.addEventListener("click", skip);
 refs.release.addEventListener("click", release);
 refs.summarise.addEventListener("click", summarise);
-refs.retry.addEventListener("click", next);
+refs.retry.addEventListener("click", begin);
 refs.again.addEventListener("click", next);
-commonKeys(player, editor).bindAll({ "mod+enter": submit, "mod+s": () => saver?.flush(), s: summarise });
+refs.flagButton.addEventListener("click", () => claim && flag(claim.clip));
+refs.historyUndo.addEventListener("click", () => history.undo());
+refs.historyRedo.addEventListener("click", () => history.redo());
+wireDialogs();
+wireHelp();
+bindKeys(
+  {
+    ...partActions(player, editor),
+    summarise,
+    submit,
+    skip,
+    undo: () => history.undo(),
+    redo: () => history.redo(),
+    save: () => void saver?.flush(),
+    flag: () => void (claim && flag(claim.clip)),
+    comments: () => panels.toggle("comments"),
+    guideline: () => panels.toggle("guideline"),
+    help: openHelp,
+  },
+  { editor, escape: (event) => (!event.target?.closest?.(".work-task") || event.target === document.body) && panels.close() },
+);
 
 window.addEventListener("beforeunload", (event) => {
   if (saver?.pending && !saver.stopped) event.preventDefault();
@@ -237,4 +325,4 @@ document.addEventListener("visibilitychange", () => {
 });
 
 watchEmpty(next);
-next();
+begin();

@@ -1,13 +1,16 @@
-// What the checking and the review page share: finding elements, banners, the lease, the help, asking.
+// What the checking and the review page share: finding elements, banners, asking, the parts wired to each other.
 
-import { api, ApiError, untilAnswered } from "../api.js";
+import { api, ApiError } from "../api.js";
 import { Editor } from "./editor.js";
-import { bind } from "./keys.js";
-import { Player } from "./player.js";
+import { bindActions, fieldOf, Keymap } from "./keys.js";
+import * as players from "./player.js";
 
 export const root = document.getElementById("work");
-export const text = JSON.parse(document.getElementById("work-text").textContent);
+const inert = (id) => JSON.parse(document.getElementById(id).textContent);
+export const text = inert("work-text");
+export const preferences = inert("work-preferences");
 export const settings = { ...root.dataset };
+export const keymap = new Keymap(inert("work-keys"), preferences.keys, text.keyNames);
 
 /** Elements by data-ref below the page's root (templates' contents are their own). */
 export const refs = {};
@@ -22,8 +25,10 @@ export function show(state) {
 
 /** A banner by name: `text` null takes it away; `actions` are `[label, function]` buttons. */
 export function banner(name, message, { level = "warn", actions = [] } = {}) {
-  refs.banners.querySelector(`[data-banner="${name}"]`)?.remove();
-  if (message === null) return;
+  const old = refs.banners.querySelector(`[data-banner="${name}"]`);
+  if (message === null) return old?.remove();
+  if (old && !actions.length && old.querySelector("span").textContent === message) return; // said already
+  old?.remove();
   const box = document.createElement("div");
   box.className = `notice notice--${level}`;
   box.dataset.banner = name;
@@ -49,6 +54,12 @@ export function clearBanners() {
   refs.banners.replaceChildren();
 }
 
+/** Tell it to who cannot see the page. */
+export function announce(message) {
+  refs.announce.textContent = "";
+  requestAnimationFrame(() => (refs.announce.textContent = message));
+}
+
 /** A dialog of the page that resolves to its return value ("" when it was dismissed). */
 export function ask(dialog) {
   return new Promise((resolve) => {
@@ -69,54 +80,9 @@ export function handingIn(button, on) {
   refs.task.inert = on;
 }
 
-/** The claim that I hold or the next one; null when nothing is left. Waits out a server that is away. */
-export async function claimNext(kind) {
-  if (refs.empty.hidden) show("loading");
-  const { status, data, etag } = await untilAnswered(
-    () => api("POST", `${settings.api}/corpora/${settings.corpus}/claims/`, { body: { kind } }),
-    () => banner("offline", text.offline),
-  );
-  banner("offline", null);
-  return status === 204 || !data ? null : { claim: data, etag };
-}
-
-/** While nothing is left, look again every half minute, as long as somebody looks at the page. */
-export function watchEmpty(next) {
-  setInterval(() => {
-    if (!refs.empty.hidden && !document.hidden) next();
-  }, 30000);
-}
-
-/** Renews the lease while the page is open; `lost` is told once when it cannot be. */
-export class Lease {
-  constructor(claim, { onLost }) {
-    this.claim = claim;
-    this.onLost = onLost;
-    this.timer = setInterval(() => this.renew(), 60000);
-  }
-
-  async renew() {
-    try {
-      const { data } = await api("POST", `${settings.api}/claims/${this.claim.id}/renew/`);
-      if (data?.lease_end) this.claim.lease_end = data.lease_end;
-      banner("lease", null);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      if ([403, 404, 409, 410].includes(error.status) && !error.signedOut) {
-        this.end();
-        this.onLost(error);
-      }
-    }
-  }
-
-  end() {
-    clearInterval(this.timer);
-  }
-}
-
 /** Player and editor wired to each other. `claimUrl()` names the claim now shown. */
 export function workplace({ claimUrl, onChange }) {
-  const player = new Player(refs, {
+  const player = new players.Player(refs, {
     nonce,
     refresh: async () => {
       const url = claimUrl();
@@ -133,70 +99,46 @@ export function workplace({ claimUrl, onChange }) {
   return { player, editor };
 }
 
-/** The head of the page and everything beside the player. */
+/** Load the media of a clip that comes next. */
+export function prefetch(clip) {
+  players.prefetch?.(clip);
+}
+
+/** The head of the page and the subtitle. */
 export function showClip(claim) {
   const { clip } = claim;
   refs.clipName.textContent = clip.name;
+  refs.clipName.title = clip.name;
   refs.clipFacts.textContent = [clip.duration ? `${clip.duration.toFixed(1)} s` : "", clip.speaker, clip.source]
     .filter(Boolean)
     .join(" · ");
   refs.person.hidden = !(claim.people > 1);
   refs.person.href = refs.person.dataset.address.replace("/0/", `/${clip.id}/`);
   refs.synthetic.hidden = !(clip.synthetic ?? settings.synthetic === "1");
+  refs.mode.hidden = !claim.mode;
+  refs.mode.textContent = text.modes[claim.mode] || "";
   for (const [language, key] of [["zh", "subtitleZh"], ["en", "subtitleEn"]]) {
     const words = claim.subtitle?.[language];
     refs[key].textContent = words || "";
     refs[key].hidden = !words;
   }
   refs.noSubtitle.hidden = Boolean(claim.subtitle?.zh || claim.subtitle?.en);
-  const peak = claim.au?.peak;
-  refs.auRow.hidden = !peak || peak.timestamp == null;
-  if (!refs.auRow.hidden) {
-    const units = Object.entries(peak.aus || {}).map(([name, value]) => `${name} ${Number(value).toFixed(1)}`);
-    refs.auPeak.dataset.seconds = peak.timestamp;
-    refs.auPeak.querySelector("span").textContent = `${Number(peak.timestamp).toFixed(2)} s`;
-    refs.auUnits.textContent = units.join("  ");
-  }
   document.title = `${clip.name} · ${settings.title}`;
 }
 
-/** Keys that both pages have: the table, and `bindAll(more)` that switches it on with the page's own. */
-export function commonKeys(player, editor) {
-  refs.auPeak.addEventListener("click", () => {
-    player.pause();
-    player.seek(Number(refs.auPeak.dataset.seconds));
-  });
-  refs.helpButton.addEventListener("click", () => refs.help.showModal());
-  const onActive = (action) => () => editor.clues.active && action(editor.clues.active);
-  const table = {
-    "?": () => refs.help.showModal(),
-    " ": () => player.toggle(),
-    arrowleft: () => player.seek(player.time - 1),
-    arrowright: () => player.seek(player.time + 1),
-    "shift+arrowleft": () => player.seek(player.time - 0.1),
-    "shift+arrowright": () => player.seek(player.time + 0.1),
-    j: () => editor.clues.step(1),
-    k: () => editor.clues.step(-1),
-    p: onActive((card) => card.play()),
-    1: onActive((card) => {
-      card.decide("kept");
-      editor.clues.advance();
-    }),
-    2: onActive((card) => card.decide("corrected")),
-    3: onActive((card) => card.decide("rejected")),
-    a: () => editor.addClue(editor.clues.active?.modality || "visual"),
-    "[": onActive((card) => card.markSpan(0)),
-    "]": onActive((card) => card.markSpan(1)),
-    d: () => refs.descriptionZh.focus(),
-    e: () => refs.descriptionEn.focus(),
-    l: () => (editor.language === "zh" ? editor.ovZh : editor.ovEn).input.focus(),
+/** The keys of a page: `actions` by the names of the table; Esc leaves a field for the clue that one is at. */
+export function bindKeys(actions, { editor, escape = () => false }) {
+  keymap.onChange.push(() => keymap.write(root));
+  keymap.write(root);
+  bindActions(actions, {
+    keymap,
+    enabled: () => !refs.task.hidden && !refs.task.inert,
     escape: (event) => {
-      const field = event.target.closest?.("input, textarea, select");
-      if (!field) return;
+      const field = fieldOf(event.target);
+      if (event.target?.closest?.("dialog[open]") || escape(event) || !field) return;
       field.blur();
-      field.closest(".clue")?.focus({ preventScroll: true });
+      const card = field.closest(".clue") || editor.clues.active?.element;
+      card?.focus({ preventScroll: true });
     },
-  };
-  const enabled = () => !refs.task.hidden && !refs.task.inert && !document.querySelector("dialog[open]");
-  return { table, bindAll: (more) => bind({ ...table, ...more }, enabled) };
+  });
 }

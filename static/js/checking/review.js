@@ -1,7 +1,12 @@
 // The review page: annotations side by side, choose one, edit it if need be, accept or return.
 
 import { api, ApiError, newKey, untilAnswered } from "../api.js";
-import { ask, banner, claimNext, clearBanners, commonKeys, handingIn, Lease, refs, settings, show, showClip, text, watchEmpty, workplace } from "./page.js";
+import { claimNext, claimRefused, Lease, watchEmpty } from "./claims.js";
+import { ask, banner, bindKeys, clearBanners, handingIn, refs, settings, show, showClip, text, workplace } from "./page.js";
+import { askSkip, flag, wireDialogs } from "./panels-dialogs.js";
+import { openHelp, wireHelp } from "./panels-keys.js";
+import { Panels } from "./panels.js";
+import { editingActions, partActions } from "./work.js";
 
 let claim = null;
 let chosen = null;
@@ -11,6 +16,7 @@ let intention = null;
 
 const url = (rest = "") => `${settings.api}/claims/${claim.id}/${rest}`;
 const { player, editor } = workplace({ claimUrl: () => claim && url(), onChange: () => edited() });
+const panels = new Panels({ claim: () => claim, take: () => {} });
 const localKey = () => `review:${settings.user}:${claim.id}`;
 
 function changed() {
@@ -36,9 +42,7 @@ async function next() {
     if (!found) return show("empty");
     await open(found.claim);
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    refs.failedText.textContent = error.status === 401 ? text.signedOut : error.message;
-    show("failed");
+    claimRefused(error);
   }
 }
 
@@ -48,6 +52,7 @@ async function open(data) {
   refs.returnReason.value = ""; // not at each opening: a reason once typed outlives a refusal and a second thought
   show("task");
   showClip(claim);
+  panels.cleared();
   drawVersions();
   let left = null;
   try {
@@ -185,10 +190,10 @@ async function giveBack() {
 }
 
 async function skip() {
-  refs.skipReason.value = "";
-  if ((await ask(refs.skipDialog)) !== "skip") return;
+  const reason = await askSkip();
+  if (reason === null) return;
   try {
-    await api("POST", url("skip/"), { body: { reason: refs.skipReason.value.trim() } });
+    await api("POST", url("skip/"), { body: { reason } });
     localStorage.removeItem(localKey());
     await next();
   } catch (error) {
@@ -198,10 +203,11 @@ async function skip() {
 }
 
 /** Keys of the editor open it first. */
-function inEditor(key) {
-  refs.editFold.open = true;
-  if (!editor.clues.active && "123".includes(key)) editor.clues.step(1);
-  editorKeys[key]();
+function inEditor(action) {
+  return (event) => {
+    refs.editFold.open = true;
+    return action(event);
+  };
 }
 
 refs.accept.addEventListener("click", accept);
@@ -213,16 +219,28 @@ refs.reset.addEventListener("click", () => {
 });
 refs.retry.addEventListener("click", next);
 refs.again.addEventListener("click", next);
-const { table: editorKeys, bindAll } = commonKeys(player, editor);
-bindAll({
-  "mod+enter": accept,
-  r: giveBack,
-  ...Object.fromEntries(["j", "k", "1", "2", "3", "a", "d", "e", "l"].map((key) => [key, () => inEditor(key)])),
-  v: () => {
-    const index = claim.annotations.indexOf(chosen);
-    switchTo(claim.annotations[(index + 1) % claim.annotations.length]);
+refs.flagButton.addEventListener("click", () => claim && flag(claim.clip));
+wireDialogs();
+wireHelp();
+const parts = partActions(player, editor);
+for (const name of editingActions(editor, player)) parts[name] = inEditor(parts[name]);
+bindKeys(
+  {
+    ...parts,
+    accept,
+    return: () => void giveBack(),
+    skip: () => void skip(),
+    flag: () => void (claim && flag(claim.clip)),
+    comments: () => panels.toggle("comments"),
+    guideline: () => panels.toggle("guideline"),
+    help: openHelp,
+    version: () => {
+      const index = claim.annotations.indexOf(chosen);
+      switchTo(claim.annotations[(index + 1) % claim.annotations.length]);
+    },
   },
-});
+  { editor, escape: (event) => (!event.target?.closest?.(".work-task") || event.target === document.body) && panels.close() },
+);
 
 watchEmpty(next);
 next();

@@ -1,13 +1,16 @@
-// Drafts: debounced PUT with If-Match, one at a time; until the server has acknowledged a body it also lies in
-// localStorage. Failures that pass are retried with growing waits; a conflict stops and asks.
+// Drafts: debounced PUT with If-Match, one at a time, at most a second after a change however long one goes on typing;
+// until the server has acknowledged a body it also lies in localStorage. Failures that pass are retried with growing
+// waits; a conflict stops and asks.
 
 import { api } from "../api.js";
 
-const DEBOUNCE_MS = 700;
+const DEBOUNCE_MS = 600;
+const LONGEST_MS = 900; // the rest of the second is the way to the server
 
-/** One text per content, whatever the order of keys: the database keeps none. */
+/** One text per content, whatever the order of keys: the database keeps none. How it was made (`work`) says nothing. */
 export function canonical(value) {
-  return JSON.stringify(value, (_key, item) =>
+  const { work: _work, ...said } = value ?? {};
+  return JSON.stringify(value && said, (_key, item) =>
     item && typeof item === "object" && !Array.isArray(item)
       ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
       : item,
@@ -26,6 +29,8 @@ export class Saver {
     this.timer = null;
     this.running = null;
     this.wait = 1;
+    this.since = null; // when the first change came that no request has carried yet
+    this.retryAt = 0;
     this.stopped = false;
     this.acknowledged = null;
     this.flush = this.flush.bind(this);
@@ -57,7 +62,9 @@ export class Saver {
     if (canonical(body) === this.acknowledged && !this.pending) return;
     this.keep(body);
     if (!this.pending) this.on.saving();
-    this.schedule(DEBOUNCE_MS);
+    const now = performance.now();
+    this.since ??= now;
+    this.schedule(Math.max(Math.min(DEBOUNCE_MS, this.since + LONGEST_MS - now), this.retryAt - now, 0));
   }
 
   keep(body) {
@@ -83,6 +90,7 @@ export class Saver {
       clearTimeout(this.timer);
       this.timer = null;
       this.wait = 1;
+      this.retryAt = 0;
       await this.running; // it carries older words
       this.put();
     }
@@ -103,6 +111,7 @@ export class Saver {
 
   async #put() {
     const body = this.read();
+    this.since = null;
     this.on.saving();
     this.ours.add(canonical(body));
     try {
@@ -119,6 +128,7 @@ export class Saver {
     this.acknowledged = canonical(body);
     this.ours.clear();
     this.wait = 1;
+    this.retryAt = 0;
     if (canonical(this.read()) === this.acknowledged) localStorage.removeItem(this.key);
     else this.keep(this.read());
     this.on.saved(new Date());
@@ -144,6 +154,7 @@ export class Saver {
   #failed(error) {
     if (error.passing) {
       this.on.waiting(error, this.wait);
+      this.retryAt = performance.now() + this.wait * 1000;
       this.schedule(this.wait * 1000);
       this.wait = Math.min(this.wait * 2, 30);
     } else if (error.signedOut) {
