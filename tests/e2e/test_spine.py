@@ -158,7 +158,7 @@ def check_others(anna: Person, clips: Path) -> None:
             keep.click()
         if turn == 1:
             page.locator(".clue [data-ref=reject]").first.click()
-            page.locator(".clue [data-ref=reason]").first.fill("not seen in the clip")
+            page.locator(".clue.is-active .reason").first.click()
         name = describe(page, clips)
         page.click("[data-ref=submit]")
         if turn < 2:

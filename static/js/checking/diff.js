@@ -1,0 +1,94 @@
+// What was changed from one text to the other, by word or by character, Chinese included.
+
+import "../../vendor/diff/diff.min.js"; // defines globalThis.Diff
+
+const cutters = new Map();
+
+/** A text as the pieces that are compared: words with what stands between them, or what a reader calls a character. */
+function pieces(content, language, level) {
+  const key = `${language}.${level}`;
+  if (!cutters.has(key)) {
+    const granularity = level === "words" ? "word" : "grapheme";
+    cutters.set(key, new Intl.Segmenter(language === "zh" ? "zh-Hans" : language, { granularity }));
+  }
+  return Array.from(cutters.get(key).segment(content), (piece) => piece.segment);
+}
+
+/** The level that suits a language: characters for Chinese, words otherwise. */
+export function usualLevel(language) {
+  return language === "zh" ? "characters" : "words";
+}
+
+/**
+ * From `a` to `b` as `[{same} | {removed, added}]`, each a text: the `same` and `removed` ones joined are `a`, the
+ * `same` and `added` ones `b`. A blank between two changes belongs to them: whole phrases read better than shreds.
+ */
+export function changes(a, b, language, level = usualLevel(language)) {
+  const parts = globalThis.Diff.diffArrays(pieces(a, language, level), pieces(b, language, level));
+  const found = [];
+  let change = { removed: "", added: "" };
+  const close = () => {
+    if (change.removed || change.added) found.push(change);
+    change = { removed: "", added: "" };
+  };
+  parts.forEach((part, index) => {
+    const content = part.value.join("");
+    if (part.removed) change.removed += content;
+    else if (part.added) change.added += content;
+    else if ((change.removed || change.added) && !content.trim() && index < parts.length - 1) {
+      change.removed += content;
+      change.added += content;
+    } else {
+      close();
+      found.push({ same: content });
+    }
+  });
+  close();
+  return found;
+}
+
+let words = null;
+
+/** What a screen reader says before a change; pages without words of their own say nothing. */
+function spoken(name) {
+  if (!words) {
+    const source = document.getElementById("work-text");
+    words = source ? JSON.parse(source.textContent) : {};
+  }
+  if (!words[name]) return "";
+  const hidden = document.createElement("span");
+  hidden.className = "visually-hidden";
+  hidden.textContent = ` ${words[name]} `;
+  return hidden;
+}
+
+function marked(tag, content) {
+  const element = document.createElement(tag);
+  element.append(spoken(tag === "ins" ? "inserted" : "deleted"), content);
+  return element;
+}
+
+/** What is the same, with its middle left out where it is longer than `context` on a side that meets a change. */
+function shortened(content, context, first, last) {
+  if (first && last) return content;
+  const letters = Array.from(content);
+  const head = first ? 0 : context;
+  const tail = last ? 0 : context;
+  if (letters.length <= head + tail + 3) return content;
+  return `${letters.slice(0, head).join("")}…${tail ? letters.slice(-tail).join("") : ""}`;
+}
+
+/**
+ * A fragment that shows what was changed from `a` to `b` with `<del>` and `<ins>`; `context` is how many characters
+ * of what stayed the same stand beside each change.
+ */
+export function diffNodes(a, b, language, level = usualLevel(language), { context = Infinity } = {}) {
+  const fragment = document.createDocumentFragment();
+  const found = changes(a, b, language, level);
+  found.forEach(({ same, removed, added }, index) => {
+    if (same) fragment.append(shortened(same, context, index === 0, index === found.length - 1));
+    if (removed) fragment.append(marked("del", removed));
+    if (added) fragment.append(marked("ins", added));
+  });
+  return fragment;
+}
