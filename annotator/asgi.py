@@ -1,9 +1,23 @@
-"""ASGI entry point for streams."""
+"""ASGI entry point: the streams below /stream/. Pages and API are served by wsgi.py."""
 
 import os
+from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
+from django.core.handlers.asgi import ASGIHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
+django.setup(set_prefix=False)
 
-application = get_asgi_application()
+
+class Streams(ASGIHandler):
+    """Django with all its middleware, over the addresses of the streams only."""
+
+    def create_request(self, scope: Any, body_file: Any) -> Any:
+        request, refused = super().create_request(scope, body_file)
+        if request is not None:
+            request.urlconf = "annotator.stream_urls"
+        return request, refused
+
+
+application = Streams()

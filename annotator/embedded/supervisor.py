@@ -1,4 +1,4 @@
-"""`make run`: web server, worker and scheduler beside the embedded servers, until Ctrl-C or a signal.
+"""`make run`: web server, streams, worker and scheduler beside the embedded servers, until Ctrl-C or a signal.
 
 Whatever happens to this process, nothing of it goes on running: each child asks the kernel for a signal at its
 parent's death, and the servers' holder stops them when their last user is gone.
@@ -42,19 +42,41 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="jobs at a time (default: 2)")
     parser.add_argument("--model-workers", type=int, default=1, help="processes that call model servers (default: 1)")
     parser.add_argument("--web-workers", type=int, default=2, help="web processes (default: 2)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--stream-port", type=int, help="port of the streams (default: the next free one after --port)")
+    chosen = parser.parse_args(arguments)
+    if chosen.stream_port is None:
+        chosen.stream_port = next_free(chosen.host, chosen.port)
+    return chosen
+
+
+def next_free(host: str, port: int) -> int:
+    """The first port after this one where this process may listen now; the very next where none is."""
+    for number in range(port + 1, port + 21):
+        try:
+            checks.listen_once(host, number)
+        except EmbeddedError:
+            continue
+        return number
+    return port + 1
 
 
 def children(where: State, chosen: argparse.Namespace) -> dict[str, Child]:
     """The programs that make up the workbench, in starting order."""
     celery = [sys.executable, "-m", "celery", "-A", "annotator"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "WORKBENCH_SUPERVISED": "1"}
+    environment |= {"WEB_PORT": str(chosen.port), "STREAM_PORT": str(chosen.stream_port)}
     if os.geteuid() == 0:
         environment["C_FORCE_ROOT"] = "1"
     web = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", chosen.host, "--port", str(chosen.port)),
         *("--workers", str(chosen.web_workers), "--blocking-threads", "4", "--respawn-failed-workers"),
         *("--workers-kill-timeout", "2", "--no-ws", "annotator.wsgi:application"),
+    ]
+    # One process: whoever reads a stream on comes back to where its call is under way.
+    streams = [
+        *(sys.executable, "-m", "granian", "--interface", "asginl", "--host", chosen.host),
+        *("--port", str(chosen.stream_port), "--workers", "1", "--respawn-failed-workers"),
+        *("--workers-kill-timeout", "2", "--no-ws", "annotator.asgi:application"),
     ]
 
     def worker(name: str, queues: str, processes: int, limits: Sequence[str] = WORKER_LIMITS) -> list[str]:
@@ -72,6 +94,7 @@ def children(where: State, chosen: argparse.Namespace) -> dict[str, Child]:
     gpu = worker("gpu", "gpu", 1, GPU_LIMITS)
     return {
         "web": Child("web", web, where.logs / "web.log", environment=environment),
+        "streams": Child("streams", streams, where.logs / "streams.log", environment=environment),
         # Whoever uploads a clip must not wait behind a run, nor measurements behind calls to a model's server.
         "worker": killed("worker", worker("workbench", "celery,uploads", chosen.workers), where.logs / "worker.log"),
         "signals": killed("signals", worker("signals", "media,cpu", chosen.workers), where.logs / "signals.log"),
@@ -189,6 +212,7 @@ def supervise(where: State, chosen: argparse.Namespace, stopping: Callable[[], b
     began = time.monotonic()
     checks.environment()
     checks.port(chosen.host, chosen.port)
+    checks.port(chosen.host, chosen.stream_port)
     checks.disk(where.root)
     running: dict[str, Child] = {}
     try:

@@ -20,6 +20,8 @@
 | PRELABEL_LEASE_SECONDS | how long a worker may stay silent before its pre-labelling job goes to another | 30 |
 | PRELABEL_THREADS | calls at a time of one worker process to a server that names no limit | 32 |
 | PRELABEL_GIVE_UP_SECONDS | a run whose server has taken no call for so long is paused | 300 |
+| STREAM_ORIGIN | where pages find /stream/, like https://streams.example.org | STREAM_PORT, or their own |
+| STREAM_PORT, WEB_PORT | ports of the two processes on one host; `make run` sets them | 0: one origin |
 | TZ | time zone of pages, like Asia/Shanghai | UTC |
 | LOG_LEVEL | DEBUG, INFO, WARNING, ERROR or CRITICAL | INFO |
 """
@@ -194,6 +196,9 @@ PRELABEL_LEASE_SECONDS = env_seconds("PRELABEL_LEASE_SECONDS", 30)
 PRELABEL_THREADS = env_int("PRELABEL_THREADS", 32, least=1)
 # A run whose server has taken no call for so long is paused, with that reason.
 PRELABEL_GIVE_UP_SECONDS = env_seconds("PRELABEL_GIVE_UP_SECONDS", 300)
+# Streams come from a process of their own: at another port of the same host, or behind the same proxy.
+STREAM_ORIGIN = os.environ.get("STREAM_ORIGIN", "").rstrip("/")
+STREAM_PORT, WEB_PORT = env_int("STREAM_PORT", 0), env_int("WEB_PORT", 0)
 SNAPSHOT_ROOT = VAR / "snapshots"
 RUNS_ROOT = VAR / "runs"
 

@@ -223,7 +223,7 @@ def test_killing_make_itself_leaves_nothing_running(workbench: Workbench) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("web", "granian"), ("worker", "--hostname workbench-"), ("models", "--hostname models-")]
+    ("name", "word"), [("web", "annotator.wsgi"), ("worker", "--hostname workbench-"), ("models", "--hostname models-")]
 )
 def test_a_killed_child_is_started_again_with_a_line(running: Workbench, name: str, word: str) -> None:
     assert eventually(lambda: any(word in line for line in processes(running.state).values()), 10)

@@ -1,6 +1,8 @@
 """Slots, claims, drafts, annotations and their checks, reviews, records; the rules that they are made under."""
 
+from .asking import SummaryRequest
 from .notes import Comment, WorkPreference
+from .quality import REPORTS, QualityReport
 from .results import AutoDecision, Record, RecordRevision, Review
 from .rules import PURPOSES, STAGES, CheckingRules, GoldItem, PlantedError, Standing, TermsAcceptance
 from .work import ARMS, CLAIM_STATES, MODES, VERDICTS, Annotation, Check, Claim, Draft, QueuePlace, Slot, Summary
@@ -10,6 +12,7 @@ __all__ = [
     "CLAIM_STATES",
     "MODES",
     "PURPOSES",
+    "REPORTS",
     "STAGES",
     "VERDICTS",
     "Annotation",
@@ -21,6 +24,7 @@ __all__ = [
     "Draft",
     "GoldItem",
     "PlantedError",
+    "QualityReport",
     "QueuePlace",
     "Record",
     "RecordRevision",
@@ -28,6 +32,7 @@ __all__ = [
     "Slot",
     "Standing",
     "Summary",
+    "SummaryRequest",
     "TermsAcceptance",
     "WorkPreference",
 ]
