@@ -44,10 +44,8 @@ export class Card {
   take(said) {
     const { edit } = this.refs;
     const caret = document.activeElement === edit ? [edit.selectionStart, edit.selectionEnd] : null;
-    const modality = this.modality;
     this.#assume(said);
     this.error("");
-    if (this.modality !== modality) this.list.move(this);
     this.render();
     if (caret && !edit.closest("[hidden]")) edit.setSelectionRange(...caret);
   }

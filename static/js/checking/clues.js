@@ -31,11 +31,16 @@ export class ClueList {
 
   /**
    * Show the offered clues with what `body` (a draft or an annotation) says about them. `mode` is the claim's: with
-   * one, only that modality is asked for. The first clue without a verdict becomes the active one.
+   * one, only that modality is asked for. The first clue without a verdict becomes the active one. The same list of
+   * clues once more is another state of the same work: see `restore`.
    */
   load(offered, body, readOnly = false, { mode = "" } = {}) {
+    if (offered && offered === this.offered && readOnly === this.readOnly && mode === this.mode) {
+      this.restore(body);
+      return;
+    }
     const inside = this.root.contains(document.activeElement);
-    Object.assign(this, { readOnly, mode, active: null, looping: null });
+    Object.assign(this, { offered, readOnly, mode, active: null, looping: null });
     for (const list of this.root.querySelectorAll("[data-list]")) list.replaceChildren();
     this.cards = [];
     const said = saidById(body);
@@ -65,8 +70,10 @@ export class ClueList {
     const own = this.ordered().filter((card) => !card.offered);
     own.slice(wanted.length).forEach((card) => this.#drop(card));
     wanted.forEach((clue, at) => {
-      if (own[at]) own[at].take(clue);
-      else this.#place(new Card(this, null, clue));
+      if (!own[at]) return this.#place(new Card(this, null, clue));
+      const moved = own[at].modality !== clue.modality;
+      own[at].take(clue);
+      return moved && this.#place(own[at]);
     });
     this.#draw();
     if (focused && !this.cards.includes(focused)) {
@@ -74,7 +81,7 @@ export class ClueList {
       if (next && inside) this.#goTo(next);
       else if (next) this.activate(next);
     } else if (focused) this.onFocus(focused);
-    this.changed();
+    this.onSpans();
   }
 
   #place(card) {

@@ -19,10 +19,6 @@ export class Editor {
       text,
       player,
       onChange,
-      onFocus: (card) => {
-        player.onSpan = (span) => card.editable && card.setSpan(span);
-        player.showSpan(card.shownSpan, card.editable);
-      },
     });
     const chips = { removeText: text.removeLabel, onChange: changed };
     this.ovZh = new Chips(refs.ovZh, chips);
@@ -44,7 +40,7 @@ export class Editor {
   load(claim, body, readOnly = false) {
     this.readOnly = readOnly;
     this.claim = claim;
-    this.clues.load(claim.clues, body, readOnly);
+    this.clues.load(claim.clues, body, readOnly, { mode: claim.mode || "" });
     this.refs.descriptionZh.value = body?.description?.zh || "";
     this.refs.descriptionEn.value = body?.description?.en || "";
     this.ovZh.value = body?.ov_labels?.zh || [];
