@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet, TextField, Value
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, TextField, Value
 from django.db.models.functions import MD5, Cast, Concat
 from django.utils.translation import gettext as _
 
@@ -14,7 +14,7 @@ from annotator.core import audit
 from annotator.core.errors import Conflict, Invalid
 
 from . import arms
-from .models import PURPOSES, CheckingRules, Claim, GoldItem, PlantedError, Record, Slot
+from .models import PURPOSES, CheckingRules, Claim, GoldItem, PlantedError, Record, Slot, Standing
 
 PURPOSE_OF_STAGE = {"training": "training", "test": "test", "passed": "check"}
 MAX_NOTE = 2_000
@@ -50,7 +50,12 @@ def next_item(
         words = Concat(Cast("id", TextField()), Value(f" {user.pk}"))
         rows = items_for(user, corpus, "check").order_by(MD5(words), "id")
     else:
-        rows = items_for(user, corpus, PURPOSE_OF_STAGE[stage]).order_by("id")
+        purpose = PURPOSE_OF_STAGE[stage]
+        since = Standing.objects.filter(user_id=user.pk, corpus_id=corpus.pk).values("since")[:1]
+        already = given(user.pk, corpus.pk, purpose).filter(created_at__gte=Subquery(since)).count()
+        if already >= (rules.training_items if stage == "training" else rules.test_items):
+            return None  # those held are the last ones
+        rows = items_for(user, corpus, purpose).order_by("id")
     item = rows.select_related("clip").first()
     return None if item is None else (item, planted_for(user, item, rules))
 
@@ -90,8 +95,10 @@ def mark(user: Any, record: Record, purpose: str, note: str = "") -> GoldItem:
 
     The clip leaves the ordinary queue: its open annotate slots are closed. Raises NotFound and Forbidden by role,
     Invalid (purpose, note, a coarse record), Conflict while somebody annotates the clip.
+    `user` is None for a command on the machine itself.
     """
-    require(user, record.corpus, "gold.manage")
+    if user is not None:
+        require(user, record.corpus, "gold.manage")
     _check(purpose, note)
     if record.grade != "fine" or record.current is None:
         message = _("Only a fine record can be the answer of a gold clip.")

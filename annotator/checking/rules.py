@@ -12,7 +12,7 @@ from annotator.clips.models import Clip, Corpus
 from annotator.core import audit
 from annotator.core.errors import Invalid
 
-from . import leases, scores, submissions, terms
+from . import leases, queue, scores, submissions, terms
 from .bodies import text_problem
 from .models import MODES, CheckingRules, GoldItem, Slot
 
@@ -130,7 +130,7 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def change(user: Any, corpus: Corpus, values: Mapping[str, Any], *, replace: bool = False) -> CheckingRules:
+def change(user: Any, corpus: Corpus, values: Any, *, replace: bool = False) -> CheckingRules:
     """Set rules of a corpus; with `replace` what is not named goes back to its default.
 
     Open slots follow the modes, scores the order; new terms are asked of everybody anew. `user` is None for a command
@@ -202,6 +202,7 @@ def _follow(corpus: Corpus, rules: CheckingRules, changed: Mapping[str, Any]) ->
             transaction.on_commit(lambda: scores.send(corpus.pk), robust=True)
         else:
             scores.clear(corpus)
+            queue.forget_places(corpus.pk)
 
 
 def plan_clip(user: Any, clip: Clip, values: Mapping[str, Any]) -> Clip:
@@ -237,5 +238,6 @@ def plan_clip(user: Any, clip: Clip, values: Mapping[str, Any]) -> Clip:
         if "priority" in changed:
             Slot.objects.filter(clip=row).exclude(kind="gold").update(priority=row.priority)
         submissions.fit_slots(row.corpus, [row.pk])
+        queue.forget_places(row.corpus_id)
         audit.record(user, "clip.plan", corpus=row.corpus.slug, target=f"clip {row.pk}", clip=row.name, **changed)
     return row

@@ -26,6 +26,7 @@ from annotator.celery import app
 from annotator.clips.models import Clip, Corpus
 from annotator.prelabels.models import Clue
 
+from . import queue
 from .models import CheckingRules, Slot
 
 TASK = "annotator.checking.tasks.score"
@@ -125,6 +126,8 @@ def score_chunk(corpus: Corpus, after: int = 0, size: int = CHUNK) -> tuple[int 
     values = [parts_of(clues[pk]).score for pk in ids]
     with transaction.atomic():
         changed = _write(ids, values)
+        if changed:
+            queue.forget_places(corpus.pk)
     return (ids[-1] if len(ids) == size else None), changed
 
 

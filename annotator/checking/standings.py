@@ -7,14 +7,16 @@ handed in; a manager may pass somebody or let them begin anew.
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotator.clips.access import require
+from annotator.accounts.models import User
+from annotator.clips.access import may, require
 from annotator.clips.models import Corpus
 from annotator.core import audit
 from annotator.core.errors import Forbidden, Invalid, NotFound
+from annotator.core.permissions import ACTIONS
 
 from . import answers, gold, terms
 from .models import Annotation, CheckingRules, Claim, GoldItem, Standing
@@ -144,11 +146,14 @@ def set_languages(user: Any, corpus: Corpus, person: Any, languages: int) -> Sta
     if isinstance(languages, bool) or languages not in LANGUAGES:
         message = _("One of %(choices)s is wanted here.") % {"choices": "0, 1 (zh), 2 (en), 3 (zh en)"}
         raise Invalid(message, errors={"languages": message})
+    from . import queue  # it asks for standings
+
     CheckingRules.objects.get_or_create(corpus=corpus)  # a corpus without rules asks for no standing
     standing, _made = Standing.objects.get_or_create(corpus=corpus, user=person)
     if standing.languages != languages:
         standing.languages = languages
         standing.save(update_fields=["languages", "updated_at"])
+        queue.forget_places(corpus.pk, person.pk)
         audit.record(user, "standing.languages", corpus=corpus.slug, target=f"person {person.pk}", languages=languages)
     return standing
 
@@ -176,7 +181,86 @@ def decide(user: Any, corpus: Corpus, person: Any, decision: str) -> Standing:
 
 def require_annotator(person: Any, corpus: Corpus) -> None:
     """Raise NotFound for somebody who does not annotate the corpus."""
-    from annotator.clips.access import may
-
     if person is None or not may(person, corpus, "claim.annotate"):
         raise NotFound(_("There is no such annotator on “%(slug)s”.") % {"slug": corpus.slug})
+
+
+def mine(user: Any, corpus: Corpus) -> dict[str, Any]:
+    """How the person stands: `{"stage", "score", "pass_mark", "languages", "training": {"done", "of"}, "test": …}`.
+
+    The stage is "passed" where the corpus asks for neither training nor test. Raises NotFound, Forbidden.
+    """
+    require(user, corpus, "claim.annotate")
+    rules = CheckingRules.objects.filter(corpus=corpus).first() or CheckingRules(corpus=corpus)
+    row = Standing.objects.filter(corpus=corpus, user_id=user.pk).first() or Standing(corpus=corpus, user_id=user.pk)
+    asked = bool(rules.training_items or rules.test_items)
+    done = {
+        purpose: _given(row, purpose).filter(state__in=ENDED).count() if asked and row.pk else 0
+        for purpose in ("training", "test")
+    }
+    return {
+        "stage": row.stage if asked else "passed",
+        "score": row.score,
+        "pass_mark": rules.pass_mark,
+        "languages": row.languages,
+        "training": {"done": done["training"], "of": rules.training_items},
+        "test": {"done": done["test"], "of": rules.test_items},
+    }
+
+
+def feedback(user: Any, claim_id: int) -> tuple[Claim, dict[str, Any]]:
+    """A submitted training clip beside its gold answer (see `answers.compare`), with the item's note.
+
+    For its author, and for those who set the rules. Raises NotFound: also for a clip that checks or tests.
+    """
+    rows = Claim.objects.select_related("slot", "corpus", "clip__gold_item__revision", "planted")
+    claim = rows.filter(pk=claim_id if 0 < claim_id < 2**63 else 0, slot__kind="gold", state="submitted").first()
+    missing = NotFound(_("There is no such object, or you may not see it."))
+    if claim is None or (claim.user_id != user.pk and not may(user, claim.corpus, "rules.edit")):
+        raise missing
+    item = GoldItem.objects.filter(clip_id=claim.clip_id, purpose="training").select_related("revision").first()
+    annotation = claim.annotations.prefetch_related("checks__clue").order_by("-revision").first()
+    if item is None or annotation is None or claim.clip.withdrawn_at:
+        raise missing
+    require(user, claim.corpus, "corpus.view")
+    found = answers.compare(item.revision, annotation, claim.planted)
+    said = {
+        "description": {"zh": annotation.description_zh, "en": annotation.description_en},
+        "ov_labels": {"zh": annotation.ov_zh, "en": annotation.ov_en},
+    }
+    return claim, {"claim": claim.pk, "clip": claim.clip.name, "note": item.note, "said": said, **found}
+
+
+def people(corpus: Corpus) -> list[dict[str, Any]]:
+    """Every annotator of the corpus with their standing and how far they are, by name; four queries."""
+    rules = CheckingRules.objects.filter(corpus=corpus).first() or CheckingRules(corpus=corpus)
+    asked = bool(rules.training_items or rules.test_items)
+    standings = {row.user_id: row for row in Standing.objects.filter(corpus=corpus).select_related("decided_by")}
+    roles, _what = ACTIONS["claim.annotate"]
+    found = []
+    who = User.objects.filter(memberships__corpus=corpus, memberships__role__in=roles).distinct().order_by("username")
+    counts = _ended(corpus)
+    for person in who:
+        row = standings.get(person.pk)
+        stage = "passed" if not asked else row.stage if row else "training"
+        found.append(
+            {
+                "user": person.username,
+                "person": person,
+                "stage": stage,
+                "score": row.score if row else None,
+                "languages": row.languages if row else 0,
+                "decided_by": row.decided_by.username if row and row.decided_by else None,
+                "training": counts.get((person.pk, "training"), 0),
+                "test": counts.get((person.pk, "test"), 0),
+            }
+        )
+    return found
+
+
+def _ended(corpus: Corpus) -> dict[tuple[int, str], int]:
+    """(person, purpose) -> gold clips that they ended since they began."""
+    rows = Claim.objects.filter(corpus=corpus, slot__kind="gold", state__in=ENDED)
+    since = Standing.objects.filter(corpus=corpus, user_id=OuterRef("user_id")).values("since")[:1]
+    counts = rows.filter(created_at__gte=Subquery(since)).values_list("user_id", "clip__gold_item__purpose")
+    return {(row[0], row[1]): row[2] for row in counts.annotate(n=Count("pk")).order_by() if row[1]}
