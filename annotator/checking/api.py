@@ -61,8 +61,7 @@ class CorpusClaims(APIView):
     def post(self, request: Request, slug: str) -> Response:
         """The next clip for me: 201 with a new claim, 200 with the one that I hold, 204 when nothing is left now."""
         asked = _read(schemas.ClaimRequest, request)
-        corpus = corpus_for(request.user, slug, leases.ACTION_OF[asked["kind"]])
-        claim, created = services.claim_next(request.user, corpus, kind=asked["kind"], ahead=asked["ahead"])
+        claim, created = services.claim_next_in(request.user, slug, kind=asked["kind"], ahead=asked["ahead"])
         if claim is None:
             return Response(status=204)
         return _claim_response(claim, request.user, 201 if created else 200)
@@ -104,11 +103,15 @@ class ClaimDraft(APIView):
         responses={200: schemas.SavedDraft, 412: _PROBLEM, 422: _PROBLEM, 428: _PROBLEM},
     )
     def put(self, request: Request, pk: int) -> Response:
-        """Save the work so far. `If-Match` is the ETag of the claim or of the last save."""
-        leases.find_claim(request.user, pk)  # who may not see the claim learns nothing from 428
-        draft = services.save_draft(request.user, pk, _object(request), request.headers.get("If-Match"))
+        """Save the work so far; the lease begins anew. `If-Match` is the ETag of the claim or of the last save."""
+        draft = services.save_draft(request.user, pk, request.data, request.headers.get("If-Match"))
         return Response(
-            {"version": draft.version, "saved_at": queries.iso(draft.saved_at)}, headers={"ETag": etag(draft.version)}
+            {
+                "version": draft.version,
+                "saved_at": queries.iso(draft.saved_at),
+                "lease_end": queries.iso(draft.lease_end),  # type: ignore[attr-defined]
+            },
+            headers={"ETag": etag(draft.version)},
         )
 
 
@@ -118,9 +121,8 @@ class ClaimSubmit(APIView):
     )
     def post(self, request: Request, pk: int) -> Response:
         """Hand in the annotation; a replay is answered the same."""
-        leases.find_claim(request.user, pk)
         key = request.headers.get("Idempotency-Key")
-        return Response(services.submit(request.user, pk, _object(request), key=key), status=201)
+        return Response(services.submit(request.user, pk, request.data, key=key), status=201)
 
 
 class ClaimDecide(APIView):

@@ -14,8 +14,15 @@ MAX_KEY = 200
 
 
 def body_hash(body: Any) -> str:
-    """The same for the same JSON value, however it was written."""
+    """The same for the same JSON value, however it was written; `work` does not count."""
+    if isinstance(body, dict) and "work" in body:
+        body = {key: value for key, value in body.items() if key != "work"}
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def usable(key: str) -> bool:
+    """Whether a key can be stored."""
+    return len(key) <= MAX_KEY and key.isprintable()
 
 
 def recall(user: Any, key: str | None, route: str, body: Any) -> dict[str, Any] | None:
@@ -27,7 +34,7 @@ def recall(user: Any, key: str | None, route: str, body: Any) -> dict[str, Any] 
     """
     if not key:
         return None
-    if len(key) > MAX_KEY or not key.isprintable():
+    if not usable(key):
         raise Invalid(
             _("The Idempotency-Key has at most 200 printable characters."), errors={"Idempotency-Key": key[:40]}
         )

@@ -4,32 +4,31 @@ Locks are always taken in this order: the clip, its claims, its slots. Whatever 
 ones; the sweep and the queue skip what is locked. Lease times come from the database clock.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from annotator.clips.access import may, require
-from annotator.clips.models import Clip, Corpus, Membership, Subtitle
+from annotator.clips.models import Clip, Corpus, Subtitle
 from annotator.core import audit
 from annotator.core.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from annotator.core.permissions import ACTIONS
 from annotator.prelabels.models import Clue
 
-from .canonical import MODALITY_ORDER
 from .models import CheckingRules, Claim, Draft, GoldItem, Record, Slot
 
-ACTION_OF = {"annotate": "claim.annotate", "review": "claim.review", "gold": "claim.review"}
+# A gold clip is annotated like any other: nobody can tell.
+ACTION_OF = {"annotate": "claim.annotate", "review": "claim.review", "gold": "claim.annotate"}
 CLAIMABLE = ("annotate", "review")
-HELD_AT_MOST = 2  # the one at work and one ahead, per person, corpus and kind
+ANNOTATING = sorted(ACTIONS["claim.annotate"][0])
 HEAD_OF_QUEUE = 200  # slots looked at before asking where the person got to
-RECENT = 20  # claims that tell where that is
 FREE_AGAIN = ("expired", "lost", "reopened")
 
 
@@ -143,35 +142,12 @@ def sweep(corpus_id: int) -> int:
 
     What a review returned has no end of its own: it is freed when its holder may annotate here no more.
     """
-    held = f"FROM {Claim._meta.db_table} claim JOIN {Slot._meta.db_table} slot ON slot.id = claim.slot_id"
-    sql = f"""
-        WITH overdue AS (
-          SELECT claim.id, claim.slot_id {held}
-          WHERE claim.corpus_id = %s AND claim.state = 'live' AND claim.lease_end < statement_timestamp()
-          FOR UPDATE OF claim, slot SKIP LOCKED
-        ), deserted AS (
-          SELECT claim.id, claim.slot_id {held}
-          WHERE claim.corpus_id = %s AND claim.state = 'returned' AND NOT EXISTS (
-            SELECT 1 FROM {get_user_model()._meta.db_table} person
-            WHERE person.id = claim.user_id AND person.is_active AND (person.is_superuser OR EXISTS (
-              SELECT 1 FROM {Membership._meta.db_table} member
-              WHERE member.user_id = person.id AND member.corpus_id = claim.corpus_id AND member.role = ANY(%s))))
-          FOR UPDATE OF claim, slot SKIP LOCKED
-        ), gone AS (
-          SELECT id, slot_id FROM overdue UNION ALL SELECT id, slot_id FROM deserted
-        ), expired AS (
-          UPDATE {Claim._meta.db_table} SET state = 'expired', updated_at = statement_timestamp()
-          WHERE id IN (SELECT id FROM gone)
-        )
-        UPDATE {Slot._meta.db_table} SET state = 'open'
-        WHERE id IN (SELECT slot_id FROM gone) AND state = 'claimed'
-    """  # noqa: S608 - table names only
     with connection.cursor() as cursor:
-        cursor.execute(sql, [corpus_id, corpus_id, sorted(ACTIONS["claim.annotate"][0])])
-        return cursor.rowcount
+        cursor.execute("SELECT checking_sweep(%s, %s)", [corpus_id, ANNOTATING])
+        return cursor.fetchone()[0]
 
 
-def _turn(user: Any, corpus: Corpus) -> datetime:
+def turn(user: Any, corpus: Corpus) -> datetime:
     """One claim at a time per person and corpus (until this transaction ends); the database's time."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -181,95 +157,16 @@ def _turn(user: Any, corpus: Corpus) -> datetime:
         return cursor.fetchone()[1]
 
 
-def claim_next(user: Any, corpus: Corpus, *, kind: str = "annotate", ahead: bool = False) -> tuple[Claim | None, bool]:
-    """The next piece of work for `user`: (claim, newly taken), (None, False) when nothing is left for them now.
-
-    While they hold one they get that one again; `ahead` grants one more, two at most. First comes what a review
-    returned to them, then their own expired ones whose slot is still free, then the queue by priority and age. A
-    clip that they ever claimed is not offered anew. Raises NotFound, Forbidden, Invalid (unknown kind).
-    """
-    if kind not in CLAIMABLE:
-        message = _("One of %(choices)s is wanted here.") % {"choices": ", ".join(CLAIMABLE)}
-        raise Invalid(message, errors={"kind": message})
-    require(user, corpus, ACTION_OF[kind])
-    with transaction.atomic():
-        now = _turn(user, corpus)
-        sweep(corpus.pk)
-        rows = Claim.objects.filter(user_id=user.pk, corpus_id=corpus.pk, slot__kind=kind)
-        live = list(rows.filter(state="live").select_related("clip", "slot").order_by("id"))
-        if live and not (ahead and len(live) < HELD_AT_MOST):
-            return _with_corpus(live[-1] if ahead else live[0], corpus), False
-        claim = _take_back(rows, now) or _take_from_queue(user, corpus, kind, now)
-        if claim is None:
-            return None, False
-        audit.record(
-            user, "claim.take", corpus=corpus.slug, target=f"claim {claim.pk}", clip=claim.clip.name, kind=kind
-        )
-        return _with_corpus(claim, corpus), True
-
-
 def _with_corpus(claim: Claim, corpus: Corpus) -> Claim:
     claim.corpus = claim.clip.corpus = corpus
     return claim
-
-
-def _take_back(rows: Any, now: datetime) -> Claim | None:
-    """What was returned to the person, else an expired lease of theirs on a slot that nobody took since."""
-    returned_first = Case(When(state="returned", then=Value(0)), default=Value(1), output_field=IntegerField())
-    claim = (
-        rows.filter(Q(state="returned") | Q(state__in=FREE_AGAIN, slot__state="open"))
-        .select_for_update(of=("self", "slot"), skip_locked=True)
-        .select_related("clip", "slot")
-        .order_by(returned_first, "id")
-        .first()
-    )
-    if claim is None:
-        return None
-    if claim.state != "returned" and not claim.drafts.exists():
-        claim.offered = _offer(claim.clip_id)  # nothing refers to the old offer yet
-    _make_live(claim, claim.slot, now)
-    return claim
-
-
-def _take_from_queue(user: Any, corpus: Corpus, kind: str, now: datetime) -> Claim | None:
-    """The first open slot of a clip that the person never claimed; slots that others are just taking are skipped."""
-    known = Claim.objects.filter(user_id=user.pk, clip_id=OuterRef("clip_id"))
-    for part in _parts_of_queue(user, corpus, kind):
-        slot = (
-            part.filter(~Exists(known))
-            .select_for_update(of=("self",), skip_locked=True)
-            .select_related("clip")
-            .order_by("-priority", "id")
-            .first()
-        )
-        if slot is not None:
-            return _new_claim(user, slot, now)
-    return None
-
-
-def _parts_of_queue(user: Any, corpus: Corpus, kind: str) -> Iterator[QuerySet[Slot]]:
-    """The queue in the order in which it is searched; every open slot is in the last part.
-
-    Where several annotations are wanted, somebody who works ahead of the others leaves thousands of open slots behind
-    that are not for them. So: the head of the queue (which also holds what others gave back), then from where this
-    person got to, and only then all of it.
-    """
-    queue = Slot.objects.filter(corpus_id=corpus.pk, kind=kind, state="open")
-    yield queue.filter(pk__in=queue.order_by("-priority", "id").values("pk")[:HEAD_OF_QUEUE])
-    recent = Claim.objects.filter(user_id=user.pk, corpus_id=corpus.pk, slot__kind=kind).order_by("-id")
-    places = [(-priority, pk) for priority, pk in recent.values_list("slot__priority", "slot_id")[:RECENT]]
-    if places:
-        priority, pk = max(places)
-        yield queue.filter(priority=-priority, pk__gt=pk)
-        yield queue.filter(priority__lt=-priority)
-    yield queue
 
 
 def claim_clip(user: Any, clip: Clip, *, kind: str = "annotate") -> Claim:
     """Claim a slot of this very clip (a person who was sent to it). Conflict when none is free for them."""
     require(user, clip.corpus, ACTION_OF[kind])
     with transaction.atomic():
-        now = _turn(user, clip.corpus)
+        now = turn(user, clip.corpus)
         known = Claim.objects.filter(user_id=user.pk, clip_id=clip.pk)
         slot = (
             Slot.objects.select_for_update(of=("self",), skip_locked=True)
@@ -294,21 +191,19 @@ def _new_claim(user: Any, slot: Slot, now: datetime) -> Claim:
         corpus_id=slot.corpus_id,
         user=user,
         lease_end=lease_from(now),
-        offered=_offer(slot.clip_id),
+        offered=offer(slot.clip_id, slot.mode),
     )
 
 
-def _offer(clip_id: int) -> list[int]:
-    """Ids of a clip's current clues in the canonical order."""
-    rows = Clue.objects.filter(clip_id=clip_id, superseded_at=None).values_list(
-        "id", "modality", "aspect", "span_start", "language", "text"
-    )
-    return [
-        row[0]
-        for row in sorted(
-            rows, key=lambda r: (MODALITY_ORDER[r[1]], r[2], -1 if r[3] is None else r[3], r[4], r[5], r[0])
-        )
-    ]
+def offer(clip_id: int, mode: str = "") -> list[int]:
+    """Ids of a clip's current clues in the canonical order; in a mode those of its modality."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT checking_offer(%s)", [clip_id])
+        offered = json.loads(cursor.fetchone()[0])
+    if not mode:
+        return offered
+    shown = set(Clue.objects.filter(pk__in=offered, modality=mode).values_list("pk", flat=True))
+    return [pk for pk in offered if pk in shown]
 
 
 def _make_live(claim: Claim, slot: Slot, now: datetime) -> None:
@@ -445,9 +340,9 @@ def _end(user: Any, claim_id: int, state: str, reason: str) -> Claim:
 
 
 def claim_on(user_id: int, clip_id: int) -> int | None:
-    """This person's live claim on the clip, where the lease has not ended."""
+    """This person's live claim on the clip, where the lease has not ended and the work shows the picture."""
     claims = Claim.objects.filter(user_id=user_id, clip_id=clip_id, state="live", lease_end__gt=Now())
-    return claims.values_list("id", flat=True).first()
+    return claims.exclude(slot__mode__in=["audio", "text"]).values_list("id", flat=True).first()
 
 
 def is_live(claim_id: int, user_id: int) -> bool:

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -15,104 +14,16 @@ from annotator.clips.access import corpora_where, may, require
 from annotator.clips.models import Clip, Corpus, Membership
 from annotator.core.errors import Gone, NotFound
 from annotator.core.permissions import ACTIONS
-from annotator.prelabels.gate_words import with_sentences
-from annotator.prelabels.models import Clue
 
-from . import merging, records, review_reading, submissions
 from .models import Annotation, Claim, Record, RecordRevision, Slot
-from .reviews import current_annotations
+from .payload import claim_payload, clue_json, iso
+
+__all__ = ["claim_payload", "clue_json", "iso"]  # a claim as its holder sees it has a module of its own
 
 
 def without_record(grade: str) -> Q:
     """Clips without a record of this grade: a condition in the filter of runs."""
     return ~Q(Exists(Record.objects.filter(clip=OuterRef("pk"), grade=grade)))
-
-
-def iso(moment: datetime | None) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment else None
-
-
-def clue_json(clue: Clue) -> dict[str, Any]:
-    """A clue as it is offered."""
-    return {
-        "id": clue.pk,
-        "modality": clue.modality,
-        "aspect": clue.aspect,
-        "language": clue.language,
-        "text": clue.text,
-        "span": clue.span,
-        "source": {
-            "prelabeller": clue.prelabeller.name,
-            "model": clue.provenance.get("model") or clue.prelabeller.model or None,
-            "prompt": records.prompt_name(clue.provenance),
-        },
-        "gate": with_sentences(clue.gate),
-        "texts": clue.texts,
-        "codes": clue.codes,
-    }
-
-
-def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
-    """The Claim of docs/openapi.yaml, with what the checking page needs beside it; nothing of other annotators' work
-    but, for a review, the annotations to be decided over."""
-    from annotator.clips import media  # decoding libraries are not wanted at start-up
-
-    clip, corpus = claim.clip, claim.corpus
-    subtitle = {row.language: row.text for row in clip.subtitles.all()}
-    draft = submissions.last_draft(claim.pk)
-    payload: dict[str, Any] = {
-        "id": claim.pk,
-        "kind": claim.slot.kind,
-        "state": claim.state,
-        "corpus": corpus.slug,
-        "lease_end": iso(claim.lease_end),
-        "clip": {
-            "id": clip.pk,
-            "name": clip.name,
-            "duration": clip.duration,
-            "source": clip.source or None,
-            "speaker": clip.speaker or None,
-            "synthetic": clip.synthetic or corpus.synthetic,
-            "media": media.signed_urls(clip, user, claim_id=claim.pk, expires=claim.lease_end),
-        },
-        "subtitle": {"zh": subtitle.get("zh"), "en": subtitle.get("en")},
-        "clues": [],
-        "draft": draft.body if draft else None,
-        "version": draft.version if draft else 0,
-        "returned": {"reason": claim.return_reason} if claim.return_reason else None,
-        "exchange": review_reading.exchange(claim),
-        "guideline": corpus.guideline,
-        "suggestion": _suggestion(clip),
-        "au": _au(clip),
-        "people": clip.people.count(),
-    }
-    if claim.slot.kind == "review":
-        annotations = current_annotations(clip.pk)
-        payload |= review_reading.for_review(claim, annotations)
-        payload["clues"] = [clue_json(clue) for clue in merging.judged_clues(annotations)]
-    else:
-        payload["clues"] = [clue_json(clue) for clue in submissions.offered_clues(claim)]
-    return payload
-
-
-def _suggestion(clip: Clip) -> dict[str, Any] | None:
-    """Description and OV labels of the coarse record: drafted, never checked."""
-    revision = (
-        RecordRevision.objects.filter(record__clip_id=clip.pk, record__grade="coarse").order_by("-number").first()
-    )
-    if revision is None:
-        return None
-    line = json.loads(revision.line)
-    return {
-        "description": line["description"],
-        "ov_labels": line["ov_labels"],
-        "source": (revision.provenance.get("description") or {}).get("source") or revision.source,
-    }
-
-
-def _au(clip: Clip) -> dict[str, Any] | None:
-    track = getattr(clip, "au_track", None)
-    return {"peak": track.peak} if track else None
 
 
 def _annotates(user: Any, corpus_id: int) -> bool:

@@ -39,10 +39,12 @@ def prelabel(clue: Clue, language: str) -> dict[str, Any]:
     }
 
 
-def checked_content(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body's content for `write`: each check with what the pre-labeller had drafted."""
-    ids = [item["id"] for item in body["clues"] if item.get("id")]
-    rows = {clue.pk: clue for clue in Clue.objects.filter(pk__in=ids).select_related("prelabeller")}
+def checked_content(body: Mapping[str, Any], offered: Iterable[Clue] | None = None) -> dict[str, Any]:
+    """A body's content for `write`: each check with what the pre-labeller had drafted (from `offered`, if known)."""
+    if offered is None:
+        ids = [item["id"] for item in body["clues"] if item.get("id")]
+        offered = Clue.objects.filter(pk__in=ids).select_related("prelabeller")
+    rows = {clue.pk: clue for clue in offered}
     items = []
     for item in body["clues"]:
         clue = rows.get(item["id"]) if item.get("id") else None
@@ -93,7 +95,8 @@ def write(
     is what was proposed as a description, what is likeliest first: a sentence that still reads so has it as its source.
     Locks the record's row; two writers of one record come one after the other.
     """
-    line, provenance = _line(clip, grade, content, described_by)
+    subtitle = {row.language: row.text for row in clip.subtitles.all()}
+    line, provenance = compose(clip, subtitle, grade, content, described_by)
     # Created without a current revision first: whoever comes second waits for the unique constraint, then the lock.
     Record.objects.bulk_create([Record(corpus_id=clip.corpus_id, clip=clip, grade=grade)], ignore_conflicts=True)
     record = Record.objects.select_for_update().get(clip=clip, grade=grade)
@@ -117,11 +120,14 @@ def write(
     return revision
 
 
-def _line(
-    clip: Clip, grade: str, content: Mapping[str, Any], described_by: Sequence[Mapping[str, Any]]
+def compose(
+    clip: Clip,
+    subtitle: Mapping[str, str],
+    grade: str,
+    content: Mapping[str, Any],
+    described_by: Sequence[Mapping[str, Any]],
 ) -> tuple[str, dict[str, Any]]:
-    """The canonical line, and where each clue and sentence of it came from."""
-    subtitle = {row.language: row.text for row in clip.subtitles.all()}
+    """The canonical line, and where each clue and sentence of it came from. Asks the database for nothing."""
     facts = {
         **{key: getattr(clip, key) for key in ("name", "media_sha256", "duration", "source", "speaker")},
         "licence": clip.effective_licence,
@@ -189,14 +195,21 @@ def proposals(claim: Claim) -> list[dict[str, Any]]:
         {"source": summary.source, "description": summary.description, "provenance": summary.provenance}
         for summary in claim.summaries.order_by("-id")
     ]
-    for revision in RecordRevision.objects.filter(record__clip_id=claim.clip_id, record__grade="coarse").order_by(
-        "-id"
-    ):
-        drafted = revision.provenance.get("description") or {}
-        described = json.loads(revision.line)["description"]
-        made = {"revision": revision.number, "detail": revision.source_detail, **(drafted.get("provenance") or {})}
-        found.append({"source": drafted.get("source") or revision.source, "description": described, "provenance": made})
+    coarse = RecordRevision.objects.filter(record__clip_id=claim.clip_id, record__grade="coarse").order_by("-id")
+    for row in coarse:
+        found.append(drafted(row.number, row.line, row.source_detail, row.source, row.provenance.get("description")))
     return found
+
+
+def drafted(number: int, line: str, detail: str, source: str, described: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A coarse revision as a proposal; `described` is what its provenance says of the description."""
+    described = described or {}
+    made = {"revision": number, "detail": detail, **(described.get("provenance") or {})}
+    return {
+        "source": described.get("source") or source,
+        "description": json.loads(line)["description"],
+        "provenance": made,
+    }
 
 
 def draft_source(draft: DescriptionDraft) -> dict[str, Any]:

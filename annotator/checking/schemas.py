@@ -22,6 +22,7 @@ class MediaUrls(serializers.Serializer):
     audio = serializers.CharField(allow_null=True)
     poster = serializers.CharField(allow_null=True)
     peaks = serializers.CharField(allow_null=True)
+    tracks = serializers.CharField(allow_null=True, help_text="curves for the timeline")
     expires = serializers.DateTimeField()
 
 
@@ -134,7 +135,9 @@ class StandingRecord(serializers.Serializer):
 
 class ClaimShape(serializers.Serializer):
     id = serializers.IntegerField()
-    kind = serializers.CharField()
+    kind = serializers.CharField(help_text="annotate | review")
+    mode = serializers.CharField(help_text='what is shown of the clip: visual | audio | text, "" for all')
+    blind = serializers.BooleanField(help_text="nobody says which pre-labeller wrote a clue: `source` is null")
     state = serializers.CharField()
     corpus = serializers.CharField()
     lease_end = serializers.DateTimeField()
@@ -174,6 +177,7 @@ class Skipped(serializers.Serializer):
 class SavedDraft(serializers.Serializer):
     version = serializers.IntegerField()
     saved_at = serializers.DateTimeField()
+    lease_end = serializers.DateTimeField(allow_null=True, help_text="of a live claim; null otherwise")
 
 
 class Submitted(serializers.Serializer):

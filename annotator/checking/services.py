@@ -10,8 +10,9 @@ from annotator.prelabels.models import DescriptionDraft
 from annotator.prelabels.services import clues_for
 
 from . import records
-from .leases import claim_clip, claim_next, close_slots, is_live, open_slots, release, renew, skip, sweep
+from .leases import claim_clip, close_slots, is_live, open_slots, release, renew, skip, sweep
 from .models import RecordRevision
+from .queue import claim_next, claim_next_in
 from .reviews import decide
 from .submissions import fit_slots, save_draft, submit
 from .summaries import summarise
@@ -39,6 +40,7 @@ def record_draft(draft: DescriptionDraft) -> RecordRevision | None:
 __all__ = [
     "claim_clip",
     "claim_next",
+    "claim_next_in",
     "close_slots",
     "decide",
     "fit_slots",

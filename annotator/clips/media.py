@@ -7,7 +7,7 @@ whoever asks must be signed in as that user, and still be allowed to see the cli
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,15 +57,23 @@ lease_checks: list[Callable[[int, int], bool]] = []
 
 
 def signed_urls(
-    clip: Clip, user: Any, *, claim_id: int | None = None, expires: datetime, mode: str = ""
+    clip: Clip,
+    user: Any,
+    *,
+    claim_id: int | None = None,
+    expires: datetime,
+    mode: str = "",
+    made: Collection[str] | None = None,
 ) -> dict[str, str | None]:
     """`{"video", "audio", "poster", "peaks", "tracks", "expires"}`: paths on this host that `user` may fetch until
     `expires` (with a claim: as long as it is live); None for what the clip lacks or `mode` does not show. In the mode
-    "visual" the video is the muted file. Prefetch `derivatives` where there are many clips.
+    "visual" the video is the muted file. Prefetch `derivatives` where there are many clips, or say what was `made`.
 
     A withdrawn clip has none.
     """
-    made = set() if clip.withdrawn_at else {row.kind for row in clip.derivatives.all()}
+    if made is None:
+        made = {row.kind for row in clip.derivatives.all()}
+    made = () if clip.withdrawn_at else made
     value = {"c": clip.pk, "u": user.pk, "k": claim_id, "m": mode}
     if claim_id is None:
         value["x"] = int(expires.timestamp())

@@ -62,7 +62,7 @@ def test_a_claim_is_what_the_interface_says(api: APIClient, corpus: Corpus) -> N
         "source": "电影",
         "speaker": None,
     }
-    assert set(data["clip"]["media"]) == {"video", "audio", "poster", "peaks", "expires"}
+    assert set(data["clip"]["media"]) == {"video", "audio", "poster", "peaks", "tracks", "expires"}
     assert data["subtitle"] == {"zh": "你怎么现在才来？", "en": "Why do you come only now?"}
     assert (data["draft"], data["returned"], data["guideline"]) == (None, None, "# 指南")
     visual, audio = data["clues"]
