@@ -97,10 +97,10 @@ export class Activity {
     return quiet < this.idle || (this.player?.playing && quiet < this.idle + 2 * (this.player.duration || 0));
   }
 
-  /** The id of the clue at work: focus in its card, or the card that is active. */
+  /** The id of the offered clue whose card is active. */
   #clue() {
     const active = this.editor?.clues?.active;
-    const id = active?.id ?? active?.clue?.id;
+    const id = active?.offered?.id;
     return id === null || id === undefined ? null : String(id);
   }
 
