@@ -159,6 +159,7 @@ class Clip(models.Model):
         indexes = [
             models.Index(fields=["corpus", "id"], name="clip_page"),
             models.Index(fields=["corpus", "speaker", "name"], name="clip_speaker", condition=~Q(speaker="")),
+            models.Index(fields=["corpus", "source", "name"], name="clip_source", condition=~Q(source="")),
             models.Index(F("id"), name="clip_withdrawn", condition=Q(withdrawn_at__isnull=False)),
         ]
 

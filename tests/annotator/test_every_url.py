@@ -109,6 +109,7 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("GET", f"{A}/claims/{{claim}}/", None, "401 404 403 200 403 200 200"),
     ("DELETE", f"{A}/claims/{{claim}}/", None, "401 404 403 204 403 204 204"),
     ("POST", f"{A}/claims/{{claim}}/renew/", None, "401 404 403 200 403 403 403"),
+    ("GET", f"{A}/claims/{{claim}}/context/", None, "401 404 403 200 403 403 403"),
     ("POST", f"{A}/claims/{{claim}}/skip/", {"reason": "看不清"}, "401 404 403 200 403 403 403"),
     ("PUT", f"{A}/claims/{{claim}}/draft/", BODY, "401 404 403 428 403 403 403"),
     ("POST", f"{A}/claims/{{claim}}/submit/", BODY, "401 404 403 422 403 403 403"),
