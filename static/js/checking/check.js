@@ -18,7 +18,7 @@ let lease = null;
 let waitingForSignIn = false;
 
 const url = (rest = "") => `${settings.api}/claims/${claim.id}/${rest}`;
-const { player, editor } = workplace({ claimUrl: () => claim && url(), onChange: () => changed() });
+const { player, context, editor } = workplace({ claimUrl: () => claim && url(), onChange: () => changed() });
 const activity = new Activity({ idle: Number(settings.idle || 60), player, editor });
 const ahead = new Ahead("annotate", { media: prefetch });
 const submission = new Submission({ base: settings.api, user: settings.user, corpus: settings.corpus });
@@ -41,6 +41,7 @@ const panels = new Panels({ claim: () => claim, take: (body) => putBack(body) })
 
 /** What is said about the clip and how it was made: the body of drafts and of the submission. */
 function body() {
+  for (const [which, seen] of Object.entries(context.seen)) if (seen) activity.seen(which);
   return { ...editor.value, work: activity.value };
 }
 
@@ -87,6 +88,7 @@ async function open(data, etag) {
   show("task");
   showClip(claim);
   banner("returned", claim.returned ? `${text.returned} ${claim.returned.reason || ""}` : null, { level: "warn" });
+  const loaded = player.load(claim.clip, { mode: claim.mode || "", claim });
   const key = `draft:${settings.user}:${claim.id}`;
   const left = Saver.left(key);
   editor.load(claim, left ? left.body : claim.draft);
@@ -114,7 +116,7 @@ async function open(data, etag) {
     first.element.focus({ preventScroll: true });
   }
   performance.mark("work-open", { detail: { claim: claim.id } });
-  await player.load(claim.clip, { mode: claim.mode || "" });
+  await loaded;
   if (claim === data) ahead.start(claim);
 }
 
@@ -300,7 +302,7 @@ wireDialogs();
 wireHelp();
 bindKeys(
   {
-    ...partActions(player, editor),
+    ...partActions(player, editor, context),
     summarise,
     submit,
     skip,

@@ -37,6 +37,9 @@ export function keyOf(event) {
   const mod = (event.ctrlKey || event.metaKey) && !level3;
   const alt = event.altKey && !level3;
   const letter = key.toLowerCase() !== key.toUpperCase();
+  const [, digit] = /^Digit([1-9])$/.exec(event.code) || [];
+  // Shift and a digit, whatever sign the layout prints there; a layout whose digits need Shift means the digit.
+  if (digit && event.shiftKey && !mod && !alt && !/[\d?[\]]/.test(key)) return `shift+${digit}`;
   const shift = event.shiftKey && (key.length > 1 || letter || key === " "); // "?" says its shift itself
   return `${mod ? "mod+" : ""}${alt ? "alt+" : ""}${shift ? "shift+" : ""}${key.toLowerCase()}`;
 }

@@ -1,9 +1,13 @@
 // What the checking and the review page share: finding elements, banners, asking, the parts wired to each other.
 
 import { api, ApiError } from "../api.js";
+import { Context } from "./context.js";
 import { Editor } from "./editor.js";
 import { bindActions, fieldOf, Keymap } from "./keys.js";
-import * as players from "./player.js";
+import { Player } from "./player.js";
+import { Timeline } from "./timeline.js";
+
+export { prefetch } from "./player.js";
 
 export const root = document.getElementById("work");
 const inert = (id) => JSON.parse(document.getElementById(id).textContent);
@@ -80,10 +84,9 @@ export function handingIn(button, on) {
   refs.task.inert = on;
 }
 
-/** Player and editor wired to each other. `claimUrl()` names the claim now shown. */
+/** Player, timeline and editor wired to each other. `claimUrl()` names the claim now shown. */
 export function workplace({ claimUrl, onChange }) {
-  const player = new players.Player(refs, {
-    nonce,
+  const player = new Player(refs, {
     refresh: async () => {
       const url = claimUrl();
       if (!url) return null;
@@ -95,13 +98,11 @@ export function workplace({ claimUrl, onChange }) {
       }
     },
   });
+  const timeline = new Timeline(refs, { player, nonce });
+  const context = new Context(refs, { player, address: claimUrl });
   const editor = new Editor(refs, { text, player, language: settings.language, onChange });
-  return { player, editor };
-}
-
-/** Load the media of a clip that comes next. */
-export function prefetch(clip) {
-  players.prefetch?.(clip);
+  timeline.follow(editor.clues);
+  return { player, timeline, context, editor };
 }
 
 /** The head of the page and the subtitle. */
