@@ -24,7 +24,7 @@ class Shortcut(NamedTuple):
 def shortcuts(kind: str) -> list[Shortcut]:
     """Those of the page for `kind`, in the order of the help."""
     clip, clue, text, page = _("Clip"), _("Clues"), _("Description and labels"), _("Page")
-    annotate, review = ("annotate",), ("review",)
+    annotate, review, merge = ("annotate",), ("review",), _("Putting together")
     table = [
         Shortcut("play", (" ",), _("play or pause"), clip),
         Shortcut("back", ("arrowleft",), _("one second back"), clip),
@@ -69,7 +69,15 @@ def shortcuts(kind: str) -> list[Shortcut]:
         Shortcut("flag", ("f",), _("flag the clip"), page),
         Shortcut("comments", ("c",), _("comments on the clip"), page),
         Shortcut("guideline", ("g",), _("guideline and examples"), page),
-        Shortcut("version", ("v",), _("choose the next annotation"), page, review),
+        *(
+            Shortcut(f"take-{n}", (f"shift+{n}",), _("take from annotator %s (first row: all)") % n, merge, review)
+            for n in range(1, 6)
+        ),
+        Shortcut("version", ("v",), _("take the next annotation as a whole"), merge, review),
+        Shortcut("union", ("shift+a",), _("labels: all of them"), merge, review),
+        Shortcut("majority", ("shift+m",), _("labels: those of most annotators"), merge, review),
+        Shortcut("differences", ("o",), _("only rows that differ, or every row"), merge, review),
+        Shortcut("edit-result", ("i",), _("edit the record, or back to the comparison"), merge, review),
         Shortcut("accept", ("mod+enter",), _("accept"), page, review),
         Shortcut("return", ("r",), _("return with a reason"), page, review),
         Shortcut("help", ("?",), _("this help"), page),

@@ -18,6 +18,7 @@ from .models import CheckingRules
 from .preferences import preferences_of
 from .shortcuts import shortcuts
 from .words import clues, page, text
+from .words import review as review_words
 
 SHEETS = ("checking", "player", "clues", "text", "review")
 
@@ -58,4 +59,5 @@ def check(request: HttpRequest, slug: str) -> HttpResponse:
 def review(request: HttpRequest, slug: str) -> HttpResponse:
     """The next clip to decide over, its annotations side by side."""
     corpus = corpus_for(request.user, slug, "claim.review")
-    return render(request, "checking/review.html", _shell(request, corpus, "review", _("Review")))
+    shell = {**_shell(request, corpus, "review", _("Review")), "return_reasons": review_words.return_reasons()}
+    return render(request, "checking/review.html", shell)
