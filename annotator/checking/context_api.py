@@ -53,7 +53,7 @@ class ClaimContext(APIView):
         claim = leases.find_claim(request.user, pk)
         if claim.slot.mode:
             raise Forbidden(_("This task shows one modality of one clip; the clips around it are not shown."))
-        if not leases.is_live(claim.pk, request.user.pk):
+        if not leases.is_live(claim.pk, claim.user_id):
             raise Conflict(_("Your claim on this clip has ended."), code="claim-lost")
         return Response(neighbours(claim, request.user), headers={"Cache-Control": "no-store"})
 
