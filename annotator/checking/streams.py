@@ -33,7 +33,7 @@ from . import summaries
 from .models import SummaryRequest
 
 BEAT_S = 10.0  # between two signs of life
-GRACE_S = 15.0  # a page that reloads, or lost its connection, comes back within this time
+GRACE_S = 8.0  # a page that reloads, or lost its connection, comes back within this time
 KEPT_S = 120.0  # the events of a stream that has ended
 logger = get_logger("annotator.streams")
 
