@@ -19,7 +19,7 @@ class CheckingConfig(AppConfig):
         from annotator.prelabels import selection
         from annotator.prelabels.signals import draft_written
 
-        from . import invariants, leases, panels, queries
+        from . import invariants, leases, panels, queries, rules_views
 
         clips_changed.connect(_open_slots, dispatch_uid="checking.open_slots")
         pre_save.connect(_note_overlap, sender=Corpus, dispatch_uid="checking.note_overlap")
@@ -28,6 +28,7 @@ class CheckingConfig(AppConfig):
         draft_written.connect(_record_draft, dispatch_uid="checking.record_draft")
         selection.CONDITIONS["without_record"] = (("coarse", "fine"), queries.without_record)
         hooks.panels.append(panels.clip_panel)
+        hooks.panels.append(rules_views.plan_panel)
         hooks.progress.append(queries.progress)
         media.lease_checks.append(leases.is_live)
         hooks.claims.append(leases.claim_on)

@@ -1,6 +1,5 @@
 """Gold clips: clips with a known answer. Who gets which one when, and who says that a record is one."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -82,11 +81,12 @@ def examples(corpus: Corpus) -> QuerySet[GoldItem]:
     return rows.select_related("clip", "revision").order_by("id")
 
 
-def kept_from(user: Any, clip_ids: Iterable[int]) -> set[int]:
-    """Of these clips those whose answer this person must not read: gold that they may still be given."""
-    rows = GoldItem.objects.filter(clip_id__in=list(clip_ids), active=True).exclude(purpose="example")
-    done = Claim.objects.filter(user_id=user.pk, clip_id=OuterRef("clip_id"), state="submitted")
-    return set(rows.filter(~Exists(done)).values_list("clip_id", flat=True))
+def unmet(user: Any) -> QuerySet[GoldItem]:
+    """Gold clips that this person could still be given, so that they must not read the answer before.
+
+    Ask it of annotators, and of clips that they have not submitted.
+    """
+    return GoldItem.objects.filter(active=True).exclude(purpose="example").exclude(made_by_id=user.pk)
 
 
 @transaction.atomic

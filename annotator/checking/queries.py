@@ -15,6 +15,7 @@ from annotator.clips.models import Clip, Corpus, Membership
 from annotator.core.errors import Gone, NotFound
 from annotator.core.permissions import ACTIONS
 
+from . import gold
 from .models import Annotation, Claim, Record, RecordRevision, Slot
 from .payload import claim_payload, clue_json, iso
 
@@ -38,7 +39,8 @@ def blind_to(user: Any, clip: Clip) -> bool:
         return False
     if Claim.objects.filter(user_id=user.pk, clip_id=clip.pk, state="submitted").exists():
         return False
-    return Slot.objects.filter(clip_id=clip.pk, kind="annotate", state__in=["open", "claimed"]).exists()
+    todo = Slot.objects.filter(clip_id=clip.pk, kind="annotate", state__in=["open", "claimed"])
+    return todo.exists() or gold.unmet(user).filter(clip_id=clip.pk).exists()
 
 
 def pseudonym(corpus: Corpus, user_id: int | None) -> str | None:
@@ -61,7 +63,8 @@ def records_of(corpus: Corpus, *, user: Any, grade: str = "", search: str = "") 
     if _annotates(user, corpus.pk):
         own = Claim.objects.filter(user_id=user.pk, clip_id=OuterRef("clip_id"), state="submitted")
         todo = Slot.objects.filter(clip_id=OuterRef("clip_id"), kind="annotate", state__in=["open", "claimed"])
-        rows = rows.exclude(Q(grade="fine") & Exists(todo) & ~Exists(own))
+        unmet = gold.unmet(user).filter(clip_id=OuterRef("clip_id"))
+        rows = rows.exclude(Q(grade="fine") & (Exists(todo) | Exists(unmet)) & ~Exists(own))
     if search := search.replace("\x00", "").strip():
         rows = rows.filter(current__line__icontains=search)
     return rows

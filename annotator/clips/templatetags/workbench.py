@@ -20,6 +20,8 @@ TABS = [
     (gettext_lazy("Check"), "check/", "claim.annotate"),
     (gettext_lazy("Review"), "review/", "claim.review"),
     (gettext_lazy("Evidence gate"), "gate/", "gate.view"),
+    (gettext_lazy("Rules"), "rules/", "rules.edit"),
+    (gettext_lazy("Gold clips"), "gold/", "gold.manage"),
     (gettext_lazy("Records"), "records/", "record.view"),
     (gettext_lazy("Snapshots"), "snapshots/", "snapshot.view"),
 ]
@@ -70,7 +72,8 @@ def corpus_nav(context: dict[str, Any], corpus: Corpus) -> dict[str, Any]:
     tabs = [(label, base + path) for label, path, action in TABS if roles and allowed(roles, action)]
     # /corpora/lab/runs/ and /runs/3/ light the same tab; uploads are about clips.
     place = request.path.removeprefix(base if request.path.startswith(base) else reverse("home")).split("/")[0]
-    current = base + ({"upload": "clips", "uploads": "clips"}.get(place, place) + "/" if place else "")
+    parts = {"upload": "clips", "uploads": "clips", "standings": "rules", "claims": "rules"}
+    current = base + (parts.get(place, place) + "/" if place else "")
     return {"corpus": corpus, "tabs": [{"label": t, "url": u, "current": u == current} for t, u in tabs]}
 
 
