@@ -13,9 +13,9 @@ from django.utils import timezone
 from annotator.accounts.models import User
 from annotator.accounts.services import issue_token
 from annotator.checking import services as checking
-from annotator.checking.models import Slot
+from annotator.checking.models import Comment, Slot
 from annotator.clips import media
-from annotator.clips.models import Flag, Upload
+from annotator.clips.models import Clip, Flag, Upload
 from annotator.core.models import AuditEntry
 from annotator.experiments.models import Evaluation, TrainingRun
 from annotator.prelabels.models import Pipeline
@@ -68,9 +68,12 @@ class World:
             "file": file.pk, "job": job.pk, "annotation": annotation.pk, "user": self.people["viewer"].pk,
             "corpus": corpus.pk, "flag": flag.pk, "clue": clue.pk, "apitoken": token.pk,
             "prelabeller": clue.prelabeller_id, "pipeline": Pipeline.objects.get().pk, "decision": decision["review"],
-            "slot": Slot.objects.first().pk,
+            "slot": Slot.objects.first().pk, "comment": self._comment(clip),
         }  # fmt: skip
         self.clients = {role: self._client(user) for role, user in self.people.items()}
+
+    def _comment(self, clip: Clip) -> int:
+        return Comment.objects.create(clip=clip, user=self.people["annotator"], role="annotator", text="谁在说话？").pk
 
     @staticmethod
     def _client(user: User | None) -> Client:
