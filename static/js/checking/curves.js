@@ -261,7 +261,7 @@ function nearest(times, t) {
 /** `rows` are `[class, name, value]`; what is there already is only given its new value. */
 function fill(box, rows) {
   const sign = rows.map(([, name]) => name).join();
-  if (box.dataset.sign !== sign) {
+  if (box.dataset.sign !== sign || box.children.length !== rows.length) {
     box.dataset.sign = sign;
     box.replaceChildren(...rows.map(([className, name]) => {
       const row = element("span", `tl-value ${className}`);
