@@ -6,6 +6,7 @@ import signal
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
+os.environ.setdefault("DATABASE_POOL", "8")
 
 if os.environ.get("WORKBENCH_SUPERVISED"):
     from annotator.embedded.child import die_with_parent

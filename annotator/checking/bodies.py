@@ -5,6 +5,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ MAX_REASON = 300
 MAX_LABEL = 80
 MAX_OV_LABELS = 50  # per language
 MAX_DRAFT_BYTES = 1_000_000
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 SPAN_SLACK = 0.5  # seconds past the clip's end: containers and players disagree by a frame or two
 
 Errors = dict[str, str]
@@ -36,7 +38,7 @@ def text_problem(value: str, limit: int) -> str | None:
         return _("At most %(limit)s characters.") % {"limit": limit}
     if "\x00" in value:
         return _("A NUL character cannot be stored.")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _HALF_PAIR.search(value):
         return _("Half a surrogate pair is no character.")
     return None
 

@@ -5,6 +5,7 @@
 | WORKBENCH_ENV | `development` or `production` | development |
 | WORKBENCH_VAR | folder of all state | `var/` beside manage.py |
 | DATABASE_URL | PostgreSQL 15+ | the embedded server |
+| DATABASE_POOL | connections that a web process keeps, at most; 0: a new one for each request | 8 for the web |
 | BROKER_URL | Redis or RabbitMQ for Celery | the embedded Redis |
 | REDIS_URL | Redis for the limits of model servers | BROKER_URL, where that is a Redis |
 | SECRET_KEY | signing key | `var/secret-key` (development) |
@@ -149,6 +150,12 @@ DATABASES = {"default": _database}
 if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database (postgresql://…); nothing else will do.")
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
+# Web processes keep their connections (annotator/wsgi.py says how many at most): making one costs more than a request,
+# and with it go the plans of the queue's functions. Each is asked whether it still stands before it is used.
+if DATABASE_POOL := env_int("DATABASE_POOL", 0):
+    _pool = {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 10}
+    DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), "pool": _pool}
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
