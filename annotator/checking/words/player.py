@@ -11,6 +11,15 @@ def script() -> dict[str, object]:
     language = "zh" if (get_language() or "").startswith("zh") else "en"
     return {
         "aus": {code: words[language] for code, words in AU_WORDS.items()},
+        "tracks": {
+            "both": _("Picture and sound"),
+            "sound": _("Sound only"),
+            "picture": _("Picture only"),
+        },
+        "hasSoundOnly": _("This clip has sound only."),
+        "taskOfSound": _("This task plays the sound alone."),
+        "wordsOnly": _("This task shows the words alone."),
+        "nothingToPlay": _("This clip has no media that can be played here. Subtitle and clues are below."),
         "noSound": _("This clip has no sound."),
         "noMedia": _("There is no sound to draw."),
         "soundHidden": _("The sound is hidden in this task."),

@@ -53,13 +53,8 @@ export class Context {
   }
 
   #say(message) {
-    this.refs.announce.textContent = message;
-    this.refs.contextTitle.textContent = message;
-    this.refs.contextName.textContent = "";
-    this.refs.contextWords.textContent = "";
-    this.refs.contextMedia.replaceChildren();
-    this.at = "nothing";
-    this.refs.context.hidden = false;
+    this.close();
+    this.refs.contextNote.textContent = message;
   }
 
   #show(which, other) {
@@ -99,6 +94,7 @@ export class Context {
     player.instead?.pause();
     player.instead = null;
     this.at = null;
+    refs.contextNote.textContent = "";
     refs.contextMedia.replaceChildren();
     refs.context.hidden = true;
     this.#press();

@@ -15,9 +15,15 @@ export function clock(seconds) {
   return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
 }
 
+function exact(seconds) {
+  const hundredths = Math.floor(seconds * 100 + 0.01);
+  return `${Math.floor(hundredths / 6000)}:${((hundredths % 6000) / 100).toFixed(2).padStart(5, "0")}`;
+}
+
 export class Player {
   /** `refs` are elements by data-ref; `refresh()` resolves to the clip with fresh media URLs, or null. */
   constructor(refs, { refresh }) {
+    this.words = JSON.parse(document.getElementById("work-text").textContent);
     Object.assign(this, { refs, refresh, media: null, clip: null, frames: null, looping: null, until: null });
     this.instead = null; // a media element that the keys move while a context clip is shown
     this.speed = 1;
@@ -36,7 +42,7 @@ export class Player {
     refs.frameBack.addEventListener("click", () => this.frame(-1));
     refs.frameForward.addEventListener("click", () => this.frame(1));
     refs.rate.addEventListener("change", () => this.setRate(Number(refs.rate.value)));
-    refs.tracks.addEventListener("change", () => this.setTracks(refs.tracks.value));
+    refs.tracks.addEventListener("click", () => this.nextTracks());
     refs.stage.addEventListener("click", (event) => event.target === this.media && this.toggle());
   }
 
@@ -160,11 +166,13 @@ export class Player {
     refs.video.hidden = !urls.video;
     refs.audioOnly.hidden = Boolean(urls.video) || !urls.audio;
     refs.noMedia.hidden = Boolean(urls.video || urls.audio);
+    refs.noMedia.textContent = this.mode === "text" ? this.words.wordsOnly : this.words.nothingToPlay;
+    refs.audioOnly.textContent = this.mode === "audio" ? this.words.taskOfSound : this.words.hasSoundOnly;
     refs.lostMedia.hidden = true;
     refs.stage.classList.toggle("player--quiet", !urls.video);
     refs.controls.hidden = this.media === null;
     const switchable = Boolean(urls.video && urls.audio);
-    refs.tracksRow.hidden = !switchable;
+    refs.tracks.hidden = !switchable;
     for (const part of [refs.frameBack, refs.frameForward]) part.hidden = !urls.video;
     this.#applyTracks(switchable ? this.tracks : "both");
   }
@@ -261,15 +269,21 @@ export class Player {
   }
 
   setTracks(tracks) {
-    if (this.refs.tracksRow.hidden) return;
+    if (this.refs.tracks.hidden) return;
     this.tracks = TRACKS.includes(tracks) ? tracks : "both";
     this.#applyTracks(this.tracks);
     this.#tell("tracks", this.tracks);
   }
 
+  nextTracks() {
+    this.setTracks(TRACKS[(TRACKS.indexOf(this.tracks) + 1) % TRACKS.length]);
+  }
+
   #applyTracks(tracks) {
     const { refs, media } = this;
-    refs.tracks.value = tracks;
+    refs.tracks.dataset.tracks = tracks;
+    refs.tracks.title = this.words.tracks[tracks];
+    refs.tracks.setAttribute("aria-label", this.words.tracks[tracks]);
     refs.stage.classList.toggle("is-sound-only", tracks === "sound");
     refs.soundOnly.hidden = tracks !== "sound";
     if (media) media.muted = tracks === "picture";
@@ -315,7 +329,7 @@ export class Player {
         this.pause();
       } else if (this.looping && now >= Math.min(this.looping[1], this.duration - 0.02)) this.#again();
     }
-    this.refs.time.textContent = `${clock(now)} / ${clock(this.duration)}`;
+    this.refs.time.textContent = `${exact(now)} / ${exact(this.duration)}`;
     this.#tell("time", now);
   }
 
@@ -366,7 +380,7 @@ export function playerActions(player, context = null) {
     slower: rate(-1),
     faster: rate(1),
     "normal-speed": () => player.setRate(1),
-    tracks: () => player.setTracks(TRACKS[(TRACKS.indexOf(player.tracks) + 1) % TRACKS.length]),
+    tracks: () => player.nextTracks(),
     peak: () => {
       const at = player.curves?.au?.peak?.timestamp ?? player.claim?.au?.peak?.timestamp;
       if (at == null) return;

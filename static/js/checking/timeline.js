@@ -5,6 +5,8 @@ import { Curves, element } from "./curves.js";
 
 const LANES = ["visual", "audio", "text"]; // from the top
 const HEIGHT = 60; // px of waveform and lanes
+const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60]; // s between the labels of the ruler
+const MOST_LABELS = 14;
 const LEAST = 0.02; // s; a region of no length cannot be seen
 
 const CSS = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -61,8 +63,17 @@ export class Timeline {
     refs.quiet.textContent = this.#quietWord(clip);
     refs.quiet.hidden = !silent;
     const peaks = silent ? [[0, 0]] : [data.peaks.map((pair) => pair[1]), data.peaks.map((pair) => pair[0])];
+    this.#rule(duration);
     await this.wave.load("", peaks, duration);
     if (turn === this.loading) this.#drawSpans();
+  }
+
+  /** Some ten seconds or parts of them below the waveform. */
+  #rule(duration) {
+    this.ruler?.destroy();
+    const step = STEPS.find((each) => duration / each <= MOST_LABELS) ?? 60 * Math.ceil(duration / 60 / MOST_LABELS);
+    const options = { height: 16, timeInterval: step, primaryLabelInterval: step, secondaryLabelInterval: 0 };
+    this.ruler = this.wave.registerPlugin(this.Ruler.create({ ...options, formatTimeCallback: ruler, style: { fontSize: "10px" } }));
   }
 
   #quietWord(clip) {
@@ -80,6 +91,7 @@ export class Timeline {
       import("../../vendor/wavesurfer.js/timeline.esm.js"),
     ]).then(([{ default: WaveSurfer }, { default: Regions }, { default: Ruler }]) => {
       this.regions = Regions.create();
+      this.Ruler = Ruler;
       this.wave = WaveSurfer.create({
         container: this.refs.wave,
         height: HEIGHT,
@@ -87,7 +99,7 @@ export class Timeline {
         cursorWidth: 0,
         hideScrollbar: true,
         cspNonce: this.nonce,
-        plugins: [this.regions, Ruler.create({ height: 16, formatTimeCallback: ruler, style: { fontSize: "10px" } })],
+        plugins: [this.regions],
         ...this.#colours(),
       });
       this.wave.on("interaction", (seconds) => this.player.seek(seconds));
