@@ -19,6 +19,12 @@ export function usualLevel(language) {
   return language === "zh" ? "characters" : "words";
 }
 
+/** The blank that both end with. */
+function endingBlank(a, b) {
+  const [blank] = /\s*$/.exec(a);
+  return b.endsWith(blank) ? blank : "";
+}
+
 /**
  * From `a` to `b` as `[{same} | {removed, added}]`, each a text: the `same` and `removed` ones joined are `a`, the
  * `same` and `added` ones `b`. A blank between two changes belongs to them: whole phrases read better than shreds.
@@ -27,8 +33,16 @@ export function changes(a, b, language, level = usualLevel(language)) {
   const parts = globalThis.Diff.diffArrays(pieces(a, language, level), pieces(b, language, level));
   const found = [];
   let change = { removed: "", added: "" };
+  const keep = (content) => {
+    const last = found.at(-1);
+    if (content && last?.same) last.same += content;
+    else if (content) found.push({ same: content });
+  };
   const close = () => {
-    if (change.removed || change.added) found.push(change);
+    const blank = endingBlank(change.removed, change.added);
+    const cut = (content) => content.slice(0, content.length - blank.length);
+    if (change.removed || change.added) found.push({ removed: cut(change.removed), added: cut(change.added) });
+    keep(blank);
     change = { removed: "", added: "" };
   };
   parts.forEach((part, index) => {
@@ -40,7 +54,7 @@ export function changes(a, b, language, level = usualLevel(language)) {
       change.added += content;
     } else {
       close();
-      found.push({ same: content });
+      keep(content);
     }
   });
   close();
