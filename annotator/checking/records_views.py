@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from annotator.clips.access import corpus_for, may
 
-from . import queries
+from . import queries, review_reading
 from .models import Record, RecordRevision
 
 PAGE = 50
@@ -42,6 +42,7 @@ def record_list(request: HttpRequest, slug: str) -> HttpResponse:
         "search": search,
         "first": f"?{urlencode(kept)}" if before else "",
         "older": f"?{urlencode({**kept, 'before': page[-1].pk})}" if more else "",
+        "may_view_quality": may(request.user, corpus, "quality.view"),
         "may_view_clips": may(request.user, corpus, "clip.view"),
     }
     template = "checking/_records_table.html" if getattr(request, "htmx", False) else "checking/records.html"
@@ -76,10 +77,36 @@ def record_detail(request: HttpRequest, pk: int) -> HttpResponse:
             if line["description"][language]
         ],
         "origin": origin,
-        "revisions": RecordRevision.objects.filter(record=record).order_by("-number"),
+        "revisions": _revisions(record),
+        "history": _history(record),
+        "may_adjudicate": record.grade == "fine"
+        and (may(request.user, record.corpus, "claim.review") or may(request.user, record.corpus, "claim.manage")),
         "may_view_clips": may(request.user, record.corpus, "clip.view"),
     }
     return render(request, "checking/record.html", context)
+
+
+def _revisions(record: Record) -> list[RecordRevision]:
+    """Newest first, each with `who`: the reviewer, else the annotator, under the corpus' pseudonyms."""
+    rows = list(RecordRevision.objects.filter(record=record).select_related("annotation", "review").order_by("-number"))
+    for row in rows:
+        person = row.review.reviewer_id if row.review else row.annotation.user_id if row.annotation else None
+        row.who = queries.pseudonym(record.corpus, person)  # type: ignore[attr-defined]
+    return rows
+
+
+def _history(record: Record) -> list[dict[str, Any]]:
+    """What was submitted, returned, accepted and by whom; of a fine record only."""
+    if record.grade != "fine":
+        return []
+    return [
+        {
+            **event,
+            "who": queries.pseudonym(record.corpus, event["user"]),
+            "author": queries.pseudonym(record.corpus, event.get("author")),
+        }
+        for event in review_reading.history(record.clip)
+    ]
 
 
 def _sentences(origin: dict[str, Any], language: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from . import gate_views, quality_urls, records_views, rules_urls, views
+from . import gate_views, quality_urls, records_views, review_views, rules_urls, views
 
 app_name = "checking"
 urlpatterns: list[URLPattern] = [
@@ -15,5 +15,7 @@ urlpatterns: list[URLPattern] = [
     path("corpora/<slug:slug>/gate/table.csv", gate_views.export, {"form": "csv"}, name="gate-csv"),
     path("corpora/<slug:slug>/gate/table.json", gate_views.export, {"form": "json"}, name="gate-json"),
     path("records/<int:pk>/", records_views.record_detail, name="record"),
+    path("records/<int:pk>/adjudicate/", review_views.adjudicate, name="adjudicate"),
+    path("corpora/<slug:slug>/auto-decisions/", review_views.auto_decisions, name="auto-decisions"),
 ]
 urlpatterns += rules_urls.urlpatterns + quality_urls.urlpatterns

@@ -333,3 +333,62 @@ def test_the_log_is_read_by_rest(client: Any) -> None:
     assert client.get(f"/api/v1/corpora/{clip.corpus.slug}/auto-decisions/?accepted=1").status_code == 422
     answer = client.post(f"/api/v1/clips/{clip.pk}/review/")
     assert (answer.status_code, answer.json()["claim"]) == (201, None)
+
+
+def test_the_record_page_tells_who_did_what_and_opens_the_review_anew(client: Any) -> None:
+    clip = pair()
+    authors = [make.create_annotation(clip, body=body(clip)).user for _number in range(2)]
+    record = Record.objects.get()
+    reviewer = make.create_member(clip.corpus, "reviewer")
+    client.force_login(reviewer)
+    page = client.get(f"/records/{record.pk}/").content.decode()
+    assert "accepted by agreement" in page
+    for author in authors:
+        assert queries.pseudonym(clip.corpus, author.pk) in page
+        assert author.username not in page
+    answer = client.post(f"/records/{record.pk}/adjudicate/")
+    claim = Claim.objects.get(user=reviewer, clip=clip)
+    assert answer["Location"] == f"/corpora/{clip.corpus.slug}/review/?claim={claim.pk}"
+    services.decide(
+        reviewer, claim.pk, decision="accept", annotation_id=clip.annotations.first().pk, reason="声音很平。"
+    )
+    page = client.get(f"/records/{record.pk}/").content.decode()
+    assert "声音很平。" in page
+    assert queries.pseudonym(clip.corpus, reviewer.pk) in page
+    client.force_login(make.create_member(clip.corpus, "manager"))
+    assert client.post(f"/records/{record.pk}/adjudicate/")["Location"] == f"/records/{record.pk}/"
+
+
+def test_the_pages_cost_the_same_however_long_the_history(client: Any) -> None:
+    clip = pair()
+    for _number in range(2):
+        make.create_annotation(clip, body=body(clip))
+    reviewer = make.create_member(clip.corpus, "reviewer")
+    client.force_login(reviewer)
+    record, annotation = Record.objects.get(), clip.annotations.first()
+    addresses = (f"/records/{record.pk}/", f"/corpora/{clip.corpus.slug}/auto-decisions/")
+    counts = []
+    for _again in range(3):
+        found = []
+        for address in addresses:
+            with CaptureQueriesContext(connection) as captured:
+                assert client.get(address).status_code == 200
+            found.append(len(captured))
+        counts.append(found)
+        claim = reviews.adjudicate(reviewer, clip.pk)["claim"]
+        services.decide(reviewer, claim, decision="accept", annotation_id=annotation.pk)
+    assert counts[1] == counts[2]
+    assert counts[2][0] <= 20
+
+
+def test_the_log_page_names_the_clip_and_both_parts_of_the_agreement(client: Any) -> None:
+    clip = pair()
+    make.create_annotation(clip, body=body(clip))
+    make.create_annotation(clip, body=body(clip, ("kept", "rejected")))
+    client.force_login(make.create_member(clip.corpus, "manager"))
+    address = f"/corpora/{clip.corpus.slug}/auto-decisions/"
+    page = client.get(address).content.decode()
+    assert clip.name in page
+    assert "sent to review" in page
+    assert "0.75" in page
+    assert clip.name not in client.get(f"{address}?shown=accepted").content.decode()
