@@ -18,6 +18,8 @@ def return_reasons() -> list[str]:
 def script() -> dict[str, object]:
     """For the page's scripts; `%s`, `%1` and `%2` are filled in there."""
     return {
+        "returnedBefore": _("Returned before: %s"),
+        "youAnswered": _("You answered: %s"),
         "review": {
             "annotationOf": _("Annotator %s"),
             "record": _("Record"),

@@ -8,6 +8,7 @@ import { announce, ask, banner, bindKeys, busy, clearBanners, handingIn, prefetc
 import { askSkip, flag, wireDialogs } from "./panels-dialogs.js";
 import { openHelp, wireHelp } from "./panels-keys.js";
 import { Panels } from "./panels.js";
+import { returnedWords } from "./returned.js";
 import { canonical, Saver } from "./saver.js";
 import { Submission } from "./submission.js";
 import { partActions } from "./work.js";
@@ -87,7 +88,7 @@ async function open(data, etag) {
   claim = data;
   show("task");
   showClip(claim);
-  banner("returned", claim.returned ? `${text.returned} ${claim.returned.reason || ""}` : null, { level: "warn" });
+  banner("returned", claim.returned ? returnedWords(claim, text) : null, { level: "warn" });
   const loaded = player.load(claim.clip, { mode: claim.mode || "", claim });
   const key = `draft:${settings.user}:${claim.id}`;
   const left = Saver.left(key);
