@@ -92,9 +92,11 @@ def annotation_lines(corpus: Corpus, revision_ids: Sequence[int]) -> Iterator[di
     clips = list(_revisions(revision_ids).values_list("record__clip_id", "record__clip__name"))
     annotations: dict[int, list[Annotation]] = {}
     latest = (
-        Annotation.objects.filter(clip_id__in=[pk for pk, _name in clips])
+        # Not what was said of a gold clip: it may answer an error that was planted.
+        Annotation.objects.filter(clip_id__in=[pk for pk, _name in clips], claim__slot__kind="annotate")
         .order_by("claim_id", "-revision")
         .distinct("claim_id")
+        .select_related("claim__slot")
         .prefetch_related("checks")
     )
     for annotation in sorted(latest, key=lambda a: a.pk):
@@ -138,13 +140,30 @@ def _annotation(corpus: Corpus, annotation: Annotation) -> dict[str, Any]:
                 else [round(check.span_start, 3), round(check.span_end or 0, 3)],
                 "verdict": check.verdict,
                 "reason": check.reason or None,
+                "active_s": check.active_seconds,
+                "played": check.played,
             }
             for check in annotation.checks.all()
         ],
         "description": {"zh": annotation.description_zh or None, "en": annotation.description_en or None},
         "ov_labels": {"zh": annotation.ov_zh, "en": annotation.ov_en},
         "label": annotation.label or None,
+        "ov_scores": annotation.ov_scores or None,
+        "display": annotation.display,
+        "conflict": annotation.conflict,
+        "translation": annotation.translation or None,
+        "arm": annotation.claim.arm,
+        "mode": annotation.claim.slot.mode or None,
+        "work": _work(annotation),
     }
+
+
+def _work(annotation: Annotation) -> dict[str, Any] | None:
+    """How it was made: active seconds, the share of the clip played, neighbouring clips seen; null: not told."""
+    context = annotation.work.get("context") or None
+    if annotation.active_seconds is None and annotation.played_share is None and context is None:
+        return None
+    return {"active_s": annotation.active_seconds, "played_share": annotation.played_share, "context": context}
 
 
 def visible_to(user: Any) -> QuerySet[Snapshot]:

@@ -18,7 +18,9 @@ TABS = [
     (gettext_lazy("Clips"), "clips/", "clip.view"),
     (gettext_lazy("Pre-labels"), "runs/", "run.view"),
     (gettext_lazy("Check"), "check/", "claim.annotate"),
+    (gettext_lazy("My week"), "my-week/", "claim.annotate"),
     (gettext_lazy("Review"), "review/", "claim.review"),
+    (gettext_lazy("Quality"), "quality/", "quality.view"),
     (gettext_lazy("Evidence gate"), "gate/", "gate.view"),
     (gettext_lazy("Rules"), "rules/", "rules.edit"),
     (gettext_lazy("Gold clips"), "gold/", "gold.manage"),
@@ -72,7 +74,7 @@ def corpus_nav(context: dict[str, Any], corpus: Corpus) -> dict[str, Any]:
     tabs = [(label, base + path) for label, path, action in TABS if roles and allowed(roles, action)]
     # /corpora/lab/runs/ and /runs/3/ light the same tab; uploads are about clips.
     place = request.path.removeprefix(base if request.path.startswith(base) else reverse("home")).split("/")[0]
-    parts = {"upload": "clips", "uploads": "clips", "standings": "rules", "claims": "rules"}
+    parts = {"upload": "clips", "uploads": "clips", "standings": "rules", "claims": "rules", "dashboard": "quality"}
     current = base + (parts.get(place, place) + "/" if place else "")
     return {"corpus": corpus, "tabs": [{"label": t, "url": u, "current": u == current} for t, u in tabs]}
 
