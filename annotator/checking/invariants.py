@@ -4,13 +4,13 @@ from annotator.clips.models import Clip, Corpus
 from annotator.core import invariants
 from annotator.prelabels.models import Clue, DescriptionDraft, Job, Run
 
-from .models import Annotation, AutoDecision, Check, Claim, Draft, Record, RecordRevision, Review, Slot
+from .models import Annotation, AutoDecision, Check, Claim, Draft, GoldItem, Record, RecordRevision, Review, Slot
 
 TABLES = {
     model.__name__.lower(): model._meta.db_table
     for model in (
         *(Annotation, AutoDecision, Check, Claim, Clip, Clue, Corpus, DescriptionDraft, Draft, Job, Record),
-        *(RecordRevision, Review, Run, Slot),
+        *(GoldItem, RecordRevision, Review, Run, Slot),
     )
 }
 
@@ -63,7 +63,7 @@ QUERIES: list[tuple[str, str, str]] = [
                   || COALESCE(NULLIF(clip.overlap, 0), corpus.overlap)
            FROM {clip} clip JOIN {corpus} corpus ON corpus.id = clip.corpus_id
            LEFT JOIN {slot} slot ON slot.clip_id = clip.id AND slot.kind = 'annotate'
-           WHERE clip.withdrawn_at IS NULL
+           WHERE clip.withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM {golditem} g WHERE g.clip_id = clip.id)
            GROUP BY clip.id, clip.overlap, corpus.overlap
            HAVING count(slot.id) < COALESCE(NULLIF(clip.overlap, 0), corpus.overlap)""",
     ),
@@ -80,8 +80,16 @@ QUERIES: list[tuple[str, str, str]] = [
         """SELECT 'claim ' || claim.id, 'is submitted, and nothing was stored'
            FROM {claim} claim JOIN {slot} slot ON slot.id = claim.slot_id
            WHERE claim.state = 'submitted'
-             AND NOT EXISTS (SELECT 1 FROM {annotation} a WHERE a.claim_id = claim.id AND slot.kind = 'annotate')
-             AND NOT EXISTS (SELECT 1 FROM {review} r WHERE r.claim_id = claim.id AND slot.kind <> 'annotate')""",
+             AND NOT EXISTS (SELECT 1 FROM {annotation} a WHERE a.claim_id = claim.id AND slot.kind <> 'review')
+             AND NOT EXISTS (SELECT 1 FROM {review} r WHERE r.claim_id = claim.id AND slot.kind = 'review')""",
+    ),
+    (
+        "no faked result",
+        "what was answered to a gold clip, or to a planted error, is in no record",
+        """SELECT 'revision ' || revision.id, 'is made from claim ' || claim.id || ' on a ' || slot.kind || ' slot'
+           FROM {recordrevision} revision JOIN {annotation} annotation ON annotation.id = revision.annotation_id
+           JOIN {claim} claim ON claim.id = annotation.claim_id JOIN {slot} slot ON slot.id = claim.slot_id
+           WHERE slot.kind = 'gold' OR claim.planted_id IS NOT NULL""",
     ),
     (
         "kept",

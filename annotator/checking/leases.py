@@ -22,6 +22,7 @@ from annotator.core.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from annotator.core.permissions import ACTIONS
 from annotator.prelabels.models import Clue
 
+from . import terms
 from .models import CheckingRules, Claim, Draft, GoldItem, Record, Slot
 
 # A gold clip is annotated like any other: nobody can tell.
@@ -163,8 +164,13 @@ def _with_corpus(claim: Claim, corpus: Corpus) -> Claim:
 
 
 def claim_clip(user: Any, clip: Clip, *, kind: str = "annotate") -> Claim:
-    """Claim a slot of this very clip (a person who was sent to it). Conflict when none is free for them."""
+    """Claim a slot of this very clip (a person who was sent to it). Conflict when none is free for them.
+
+    Raises Forbidden `terms-not-accepted`, too.
+    """
     require(user, clip.corpus, ACTION_OF[kind])
+    if (rules := CheckingRules.objects.filter(corpus_id=clip.corpus_id).first()) is not None:
+        terms.require_accepted(user, clip.corpus, rules)
     with transaction.atomic():
         now = turn(user, clip.corpus)
         known = Claim.objects.filter(user_id=user.pk, clip_id=clip.pk)
@@ -337,6 +343,22 @@ def _end(user: Any, claim_id: int, state: str, reason: str) -> Claim:
         user, action, corpus=claim.corpus.slug, target=f"claim {claim.pk}", clip=claim.clip.name, reason=reason
     )
     return claim
+
+
+@transaction.atomic
+def let_go(user: Any) -> int:
+    """Free the slots of everything that a person holds, at once, as if the leases had ended: they may take it back
+    while nobody else did. What a review returned to them stays theirs. Returns how many claims that were.
+
+    Called when they sign out. Locks claims and slots, skipping what a submission just has in hand.
+    """
+    rows = Claim.objects.select_for_update(of=("self", "slot"), skip_locked=True).filter(user_id=user.pk, state="live")
+    claims = list(rows.select_related("slot", "corpus", "clip"))
+    Slot.objects.filter(pk__in=[claim.slot_id for claim in claims], state="claimed").update(state="open")
+    Claim.objects.filter(pk__in=[claim.pk for claim in claims]).update(state="expired", updated_at=Now())
+    for claim in claims:
+        audit.record(user, "claim.sign-out", corpus=claim.corpus.slug, target=f"claim {claim.pk}", clip=claim.clip.name)
+    return len(claims)
 
 
 def claim_on(user_id: int, clip_id: int) -> int | None:

@@ -173,3 +173,15 @@ def create_record(clip: Clip, grade: str = "fine", **content: Any) -> Any:
 
     body = make_body(**content)
     return records.write(clip, grade, body, source="import", source_detail="test").record
+
+
+def create_gold(corpus: Corpus, purpose: str = "check", *, clues: tuple[str, ...] = (), **fields: Any) -> Any:
+    """A gold clip: a record of a new clip, whose `clues` (English, visual, one pre-labeller each) the answer keeps."""
+    from annotator.checking import gold, records
+
+    clip = create_clip(corpus)
+    rows = [create_clue(clip, text, prelabeller=f"gold-{number}") for number, text in enumerate(clues)]
+    content = records.checked_content(make_body(rows, **fields))
+    record = records.write(clip, "fine", content, source="import", source_detail="test").record
+    record.refresh_from_db()
+    return gold.mark(None, record, purpose)
