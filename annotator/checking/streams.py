@@ -97,6 +97,13 @@ def page_origin(request: HttpRequest) -> str:
     return f"{request.scheme}://{name}:{settings.STREAM_PORT}"
 
 
+def allow(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """Let this page read the streams, where they come from another origin."""
+    if origin := page_origin(request):
+        response._csp_update = {"connect-src": [origin]}  # type: ignore[attr-defined]
+    return response
+
+
 def may_read_from(request: HttpRequest) -> bool:
     """Whether the page that asks is one of ours: of the same host, at the port of the web server."""
     origin = request.headers.get("Origin")
@@ -123,9 +130,11 @@ async def summary(request: HttpRequest, pk: int) -> HttpResponse | StreamingHttp
         row = await sync_to_async(_row)(user, pk)
     except WorkbenchError as error:
         return _allowed(request, problem_response(error))
-    feed = await _feed(user, row)
+    remembered = row.pk in _feeds
+    feed = _feed(user, row)
     last = request.headers.get("Last-Event-ID", "")
-    after = int(last) if last.isascii() and last.isdecimal() and len(last) < 9 else 0
+    # What another process told is not told again: only how it ended.
+    after = int(last) if remembered and last.isascii() and last.isdecimal() and len(last) < 9 else 0
     response = StreamingHttpResponse(feed.follow(min(after, len(feed.events))), content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
@@ -151,7 +160,7 @@ def _row(user: Any, pk: int) -> SummaryRequest:
         connections.close_all()  # of this request's thread: a stream stays open for long
 
 
-async def _feed(user: Any, row: SummaryRequest) -> Feed:
+def _feed(user: Any, row: SummaryRequest) -> Feed:
     """The feed of this summary: the one under way or just ended, or one that asks the model now, or tells the end."""
     now = time.monotonic()
     for pk in [pk for pk, feed in _feeds.items() if feed.ended_at and now - feed.ended_at > KEPT_S]:

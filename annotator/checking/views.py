@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from annotator.clips.access import corpus_for
 from annotator.clips.models import Corpus
 
-from . import words
+from . import streams, words
 from .models import CheckingRules
 from .preferences import preferences_of
 from .shortcuts import shortcuts
@@ -33,6 +33,9 @@ def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[
         "modalities": clues.modalities(),
         "aspects": clues.aspects(),
         "labels": text.labels(),
+        "relations": text.relations(),
+        "conflict_modalities": text.conflict_modalities(),
+        "streams": streams.page_origin(request),
         "reject_reasons": clues.reject_reasons(),
         "skip_reasons": page.skip_reasons(),
         "flag_reasons": page.flag_reasons(),
@@ -50,7 +53,9 @@ def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[
 def check(request: HttpRequest, slug: str) -> HttpResponse:
     """The next clip for me, its clues, and what I say about them."""
     corpus = corpus_for(request.user, slug, "claim.annotate")
-    return render(request, "checking/check.html", _shell(request, corpus, "annotate", _("Check")))
+    return streams.allow(
+        request, render(request, "checking/check.html", _shell(request, corpus, "annotate", _("Check")))
+    )
 
 
 @login_required

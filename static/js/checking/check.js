@@ -4,7 +4,7 @@ import { api, ApiError, untilAnswered } from "../api.js";
 import { Activity } from "./activity.js";
 import { Ahead, claimNext, claimRefused, Lease, watchEmpty } from "./claims.js";
 import { History } from "./history.js";
-import { announce, ask, banner, bindKeys, busy, clearBanners, handingIn, prefetch, refs, settings, show, showClip, text, workplace } from "./page.js";
+import { announce, ask, banner, bindKeys, clearBanners, handingIn, prefetch, refs, settings, show, showClip, text, workplace } from "./page.js";
 import { askSkip, flag, wireDialogs } from "./panels-dialogs.js";
 import { openHelp, wireHelp } from "./panels-keys.js";
 import { Panels } from "./panels.js";
@@ -194,7 +194,7 @@ async function resolveConflict(mine) {
 
 async function submit() {
   if (!claim || refs.submit.disabled) return;
-  if (!editor.check()) return;
+  if (!editor.check(submit)) return;
   handingIn(refs.submit, true);
   await saver.flush();
   const sent = body();
@@ -270,30 +270,9 @@ async function release() {
   await leave("DELETE", "");
 }
 
-async function summarise() {
-  if (!claim || refs.summarise.disabled) return;
-  if (editor.hasText && (await ask(refs.replaceDialog)) !== "replace") return;
-  busy(refs.summarise, true);
-  const asked = claim.id;
-  try {
-    const { data } = await api("POST", url("summarise/"), { body: editor.value });
-    if (claim?.id !== asked) return;
-    editor.replaceText(data);
-    editor.summarySource(text.sources[data.source] || data.source || "", data.note || "");
-    banner("summary", null);
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.status === 422) editor.showErrors(error.message, error.problem.errors, editor.value);
-    else banner("summary", error.message || text.offline, { level: error.code === "not-configured" ? "info" : "danger" });
-  } finally {
-    busy(refs.summarise, false);
-  }
-}
-
 refs.submit.addEventListener("click", submit);
 refs.skip.addEventListener("click", skip);
 refs.release.addEventListener("click", release);
-refs.summarise.addEventListener("click", summarise);
 refs.retry.addEventListener("click", begin);
 refs.again.addEventListener("click", next);
 refs.flagButton.addEventListener("click", () => claim && flag(claim.clip));
@@ -304,7 +283,6 @@ wireHelp();
 bindKeys(
   {
     ...partActions(player, editor, context),
-    summarise,
     submit,
     skip,
     undo: () => history.undo(),

@@ -1,0 +1,141 @@
+// Which clue a sentence of a description rests on: the rule of annotator/checking/sentences.py (both are tested with
+// tests/annotator/checking/sentence_cases.json), and the strip below a field that shows it.
+
+const THRESHOLD = 0.5;
+const END = { zh: /(?<=[。！？；!?;])|\n+/u, en: /(?<=[.!?;])\s+|\n+/u };
+const OPENING = {
+  visual: /在视频|从视频|画面中|\bin the video\b|\bvisually\b/i,
+  audio: /在音频|从音频|\bin the audio\b|\btone of voice\b/i,
+  text: /在文本|字幕|\bin the text\b|\bsubtitle\b/i,
+};
+const COMMON = new Set(
+  "the a an of in is are was and or to with that this it its on at for his her their he she".split(" "),
+);
+
+/** The sentences in order, without surrounding blanks. */
+export function split(text, language) {
+  return text.split(END[language]).map((part) => (part || "").trim()).filter(Boolean);
+}
+
+function features(text, language) {
+  if (language === "en") {
+    return new Set((text.toLowerCase().match(/[a-z']+|\d+(?:\.\d+)?/g) || []).filter((word) => !COMMON.has(word)));
+  }
+  const letters = Array.from(text.replace(/[^\p{L}\p{N}_]+/gu, ""));
+  return new Set(letters.slice(0, -1).map((letter, index) => letter + letters[index + 1]));
+}
+
+function overlap(one, other) {
+  if (!one.size || !other.size) return 0;
+  let shared = 0;
+  for (const item of one) if (other.has(item)) shared += 1;
+  return shared / Math.min(one.size, other.size);
+}
+
+/**
+ * Per sentence `{text, basis: "clue" | "subtitle" | "reasoning", clues: [index, …]}`; rejected clues support nothing.
+ * A clue has `modality`, `language`, `text`, perhaps `texts` by language, and `verdict`.
+ */
+export function link(text, language, clues, subtitle) {
+  const known = clues
+    .map((clue, index) => ({ index, clue }))
+    .filter(({ clue }) => clue.verdict !== "rejected")
+    .map(({ index, clue }) => ({
+      index,
+      modality: clue.modality,
+      own: features((clue.language === language ? clue.text : clue.texts?.[language]) || "", language),
+    }));
+  const spoken = features(subtitle || "", language);
+  return split(text, language).map((sentence) => {
+    const content = features(sentence, language);
+    let found = known.filter(({ own }) => overlap(content, own) >= THRESHOLD);
+    if (!found.length) found = known.filter(({ modality }) => OPENING[modality].test(sentence));
+    const basis = found.length ? "clue" : spoken.size && overlap(content, spoken) >= THRESHOLD ? "subtitle" : "reasoning";
+    return { text: sentence, basis, clues: found.map(({ index }) => index) };
+  });
+}
+
+/**
+ * As `link` over the cards of the page, with `changed`: clues whose drafted text the sentence rests on although they
+ * were rejected, or corrected to something that it says less of.
+ */
+export function linkCards(text, language, cards, subtitle) {
+  const drafted = (card) => ({ ...card.offered, verdict: null });
+  const said = (card) => ({ ...card.value, texts: null });
+  const now = cards.map((card) => (card.offered && card.verdict !== "corrected" ? { ...card.offered, verdict: card.verdict } : said(card)));
+  const linked = link(text, language, now, subtitle);
+  const before = link(text, language, cards.map((card) => (card.offered ? drafted(card) : { ...said(card), verdict: "rejected" })), null);
+  const share = (sentence, clue) => overlap(features(sentence, language), features((clue.language === language ? clue.text : clue.texts?.[language]) || "", language));
+  return linked.map((sentence, place) => {
+    const changed = (before[place]?.clues || []).filter((index) => {
+      const card = cards[index];
+      if (card.verdict === "rejected") return share(sentence.text, drafted(card)) >= THRESHOLD;
+      if (card.verdict !== "corrected") return false;
+      return share(sentence.text, drafted(card)) > share(sentence.text, said(card));
+    });
+    return { ...sentence, changed };
+  });
+}
+
+/** The strip of a field: a mark per sentence with the numbers of its clues; the sentences themselves when opened. */
+export class Sentences {
+  /** `box` is the strip's element, `field` the textarea; `cards()` and `subtitle()` give what it is compared with. */
+  constructor(box, field, language, { text, cards, subtitle, onPick }) {
+    Object.assign(this, { box, field, language, text, cards, subtitle, onPick });
+    box.addEventListener("click", (event) => this.#pick(event.target.closest("[data-sentence]")));
+    for (const name of ["pointerover", "focusin"]) box.addEventListener(name, (event) => this.#light(event.target.closest("[data-sentence]")));
+    for (const name of ["pointerleave", "focusout"]) box.addEventListener(name, () => this.#light(null));
+  }
+
+  draw() {
+    const cards = this.cards();
+    this.shown = cards;
+    this.linked = linkCards(this.field.value, this.language, cards, this.subtitle());
+    this.box.hidden = !this.linked.length;
+    this.box.replaceChildren(...this.linked.map((sentence, index) => this.#sentence(sentence, index)));
+  }
+
+  #sentence({ text, basis, clues, changed }, index) {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.sentence = index;
+    button.lang = this.language === "zh" ? "zh-Hans" : "en";
+    const said = document.createElement("span");
+    said.className = "sentence-text";
+    said.textContent = text;
+    const mark = document.createElement("span");
+    const numbers = clues.map((place) => place + 1);
+    const lost = changed.map((place) => place + 1);
+    const state = lost.length ? "changed" : basis === "reasoning" ? "none" : basis;
+    mark.className = `sentence-mark sentence-mark--${state}`;
+    const all = [...new Set([...numbers, ...lost])].sort((a, b) => a - b).join(" ");
+    const words = { changed: this.text.restsOnChanged, none: this.text.noSupport, subtitle: this.text.restsOnSubtitle, clue: this.text.restsOn };
+    const told = words[state].replace("%s", state === "changed" ? lost.join(", ") : all);
+    mark.textContent = state === "none" ? "∅" : state === "subtitle" ? "❝" : `${state === "changed" ? "! " : ""}${all}`;
+    mark.title = told;
+    const spoken = document.createElement("span");
+    spoken.className = "visually-hidden";
+    spoken.textContent = told;
+    mark.setAttribute("aria-hidden", "true");
+    button.append(said, mark, spoken);
+    item.append(button);
+    return item;
+  }
+
+  /** Mark the cards that a sentence rests on. */
+  #light(button) {
+    const sentence = button && this.linked[Number(button.dataset.sentence)];
+    const wanted = sentence ? new Set([...sentence.clues, ...sentence.changed]) : new Set();
+    (this.shown || []).forEach((card, index) => card.element.classList.toggle("is-basis", wanted.has(index)));
+  }
+
+  #pick(button) {
+    if (!button) return;
+    const sentence = this.linked[Number(button.dataset.sentence)];
+    const start = this.field.value.indexOf(sentence.text);
+    if (start >= 0) this.field.setSelectionRange(start, start + sentence.text.length);
+    const first = [...sentence.changed, ...sentence.clues][0];
+    if (first !== undefined) this.onPick(this.shown[first]);
+  }
+}
