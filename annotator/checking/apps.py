@@ -11,6 +11,7 @@ class CheckingConfig(AppConfig):
 
         And add to the rooms below what this one knows: panels, progress, leases, invariants.
         """
+        from django.contrib.auth.signals import user_logged_out
         from django.db.models.signals import post_save, pre_save
 
         from annotator.clips import hooks, media
@@ -22,6 +23,7 @@ class CheckingConfig(AppConfig):
         from . import invariants, leases, panels, queries, rules_views
 
         clips_changed.connect(_open_slots, dispatch_uid="checking.open_slots")
+        user_logged_out.connect(_let_go, dispatch_uid="checking.let_go")
         pre_save.connect(_note_overlap, sender=Corpus, dispatch_uid="checking.note_overlap")
         post_save.connect(_fit_slots, sender=Corpus, dispatch_uid="checking.fit_slots")
         clip_withdrawn.connect(_close_slots, dispatch_uid="checking.close_slots")
@@ -39,6 +41,13 @@ def _open_slots(*, corpus: Any, clip_ids: Any, **_kwargs: Any) -> None:
     from . import services
 
     services.open_slots(corpus, list(clip_ids))
+
+
+def _let_go(*, user: Any, **_kwargs: Any) -> None:
+    from . import leases
+
+    if user is not None and user.is_authenticated:
+        leases.let_go(user)
 
 
 def _note_overlap(*, sender: Any, instance: Any, **_kwargs: Any) -> None:

@@ -19,7 +19,7 @@ from annotator.core.errors import Forbidden, Invalid, NotFound
 from annotator.core.permissions import ACTIONS
 
 from . import answers, gold, terms
-from .models import Annotation, CheckingRules, Claim, GoldItem, Standing
+from .models import Annotation, CheckingRules, Claim, GoldItem, QueuePlace, Standing
 
 ENDED = ("submitted", "skipped", "released")
 LANGUAGES = {0: "", 1: "zh", 2: "en", 3: "zh en"}
@@ -153,6 +153,7 @@ def set_languages(user: Any, corpus: Corpus, person: Any, languages: int) -> Sta
     if standing.languages != languages:
         standing.languages = languages
         standing.save(update_fields=["languages", "updated_at"])
+        QueuePlace.objects.filter(corpus=corpus, user=person).delete()  # what was passed over may be wanted now
         queue.forget_places(corpus.pk, person.pk)
         audit.record(user, "standing.languages", corpus=corpus.slug, target=f"person {person.pk}", languages=languages)
     return standing
