@@ -146,15 +146,12 @@ def set_languages(user: Any, corpus: Corpus, person: Any, languages: int) -> Sta
     if isinstance(languages, bool) or languages not in LANGUAGES:
         message = _("One of %(choices)s is wanted here.") % {"choices": "0, 1 (zh), 2 (en), 3 (zh en)"}
         raise Invalid(message, errors={"languages": message})
-    from . import queue  # it asks for standings
-
     CheckingRules.objects.get_or_create(corpus=corpus)  # a corpus without rules asks for no standing
     standing, _made = Standing.objects.get_or_create(corpus=corpus, user=person)
     if standing.languages != languages:
         standing.languages = languages
         standing.save(update_fields=["languages", "updated_at"])
         QueuePlace.objects.filter(corpus=corpus, user=person).delete()  # what was passed over may be wanted now
-        queue.forget_places(corpus.pk, person.pk)
         audit.record(user, "standing.languages", corpus=corpus.slug, target=f"person {person.pk}", languages=languages)
     return standing
 
