@@ -41,7 +41,7 @@ export class Compare {
       body.append(this.#row(row));
     }
     table.append(body);
-    this.root.replaceChildren(this.#tabs(), table);
+    this.root.replaceChildren(table, this.#tabs());
     this.split = this.rows.filter((row) => this.#differs(row));
     for (const row of this.split) this.cells.get(row.key).element.classList.add("is-split");
     this.active = null;
