@@ -17,7 +17,7 @@ SMILE = "The person smiles brightly at the door."
 VOICE = "The voice is loud and trembling."
 VOICE_ZH = "声音洪亮而颤抖。"
 WORDS = "“我们赢了”说明他非常高兴。"
-NAMES = ("ada", "bea", "cay", "dee", "eli", "fay", "gil", "hal", "ivy", "jon", "kim")
+NAMES = ("ada", "bea", "cay", "dee", "eli", "fay", "gil", "hal", "ivy", "jon", "kim", "lea")
 FOCUSED = "document.activeElement.closest('.clue')?.getAttribute('aria-label') ?? document.activeElement.tagName"
 
 
@@ -377,6 +377,33 @@ def test_everything_by_mouse(workbench: Workbench, passwords: dict[str, str], pe
     assert [row[:3] for row in stored(workbench, "ivy")] == [
         ["rejected", "overstated", SMILE], ["corrected", "", "The voice is quiet."], ["kept", "", WORDS]
     ]  # fmt: skip
+
+
+def test_what_is_not_shown_is_not_hinted_at(
+    workbench: Workbench, passwords: dict[str, str], person: Callable[..., Person]
+) -> None:
+    lea, page = at_work(person, passwords, "lea", "versions")
+    expect(active(page)).to_contain_text("drafted by")
+    arm = "from annotator.checking.models import Claim; Claim.objects.filter(user__username='lea').update({})"
+    workbench.shell(arm.format("arm='blind'"))
+    page.reload()
+    expect(page.locator(".clue")).to_have_count(3)
+    assert "face-" not in page.inner_text(".clues")
+    expect(page.locator(".clue-source:visible")).to_have_count(0)
+    expect(page.locator(".clue-versions .clue")).to_have_count(2)
+    lea.shot("cards-1440-blind")
+    workbench.shell(arm.format("arm='none', offered=[]"))
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    expect(page.locator("[data-none]:visible")).to_have_count(3)
+    expect(page.locator(".clue")).to_have_count(0)
+    lea.shot("cards-1440-none")
+    describe(page)
+    press(page, "a 5")
+    page.keyboard.type("The pitch rises.")
+    press(page, "Enter")
+    submit(page)
+    assert [row[:3] for row in stored(workbench, "lea")] == [["added", "", "The pitch rises."]]
 
 
 @pytest.mark.parametrize(("width", "height", "scheme"), [(1440, 900, "dark"), (390, 844, "light"), (390, 844, "dark")])

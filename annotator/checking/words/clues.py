@@ -62,7 +62,7 @@ def script() -> dict[str, object]:
         "open": _("%s to check"),
         "checked": _("checked"),
         "byYou": _("added by hand"),
-        "draftedBy": _("drafted by %s"),
+        "clueSource": _("drafted by %s"),
         "clueName": _("Clue %s"),
         "prelabellers": _("%s versions of one clue: keep one, or judge each"),
         "gateSum": _("Evidence gate: %s"),

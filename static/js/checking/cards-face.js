@@ -39,7 +39,7 @@ export function drawCard(card) {
   refs.aspectName.textContent = text.aspects[card.aspect] || text.aspects[""];
   refs.badge.textContent = verdict ? `${SIGN[verdict]} ${text.verdicts[verdict]}` : text.verdicts.open;
   refs.badge.className = `badge ${BADGE[verdict] || ""}`;
-  refs.source.textContent = !offered ? text.byYou : card.source && text.draftedBy.replace("%s", card.source);
+  refs.source.textContent = !offered ? text.byYou : card.source && text.clueSource.replace("%s", card.source);
   refs.source.hidden = !refs.source.textContent;
   refs.why.textContent = verdict === "rejected" ? reasonWords(card.reason, text) : "";
   refs.why.hidden = !refs.why.textContent;

@@ -81,6 +81,9 @@ export class Card {
       refs[end ? "end" : "start"].addEventListener("change", () => this.#spanTyped());
       refs[end ? "endHere" : "startHere"].addEventListener("click", () => this.markSpan(end));
     }
+    refs.spanFields.addEventListener("focusout", (event) => {
+      if (!refs.spanFields.contains(event.relatedTarget) && this.editable) this.#spanTyped({ left: true });
+    });
     refs.spanClear.addEventListener("click", () => this.changeSpan(null));
     refs.spanPlay.addEventListener("click", () => this.play());
   }
@@ -276,8 +279,10 @@ export class Card {
     return this.editable || !this.offered ? this.span : this.offered.span || null;
   }
 
-  #spanTyped() {
+  /** One end alone waits for the other; when the fields are left, the clip's own end stands in for it. */
+  #spanTyped({ left = false } = {}) {
     const [start, end] = [this.refs.start.value, this.refs.end.value];
+    if ((start === "") !== (end === "") && !left) return;
     if (start === "" && end === "") this.changeSpan(null);
     else this.changeSpan([Number(start) || 0, end === "" ? Math.max(Number(start), this.#last) : Number(end)]);
   }
