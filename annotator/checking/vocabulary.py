@@ -46,7 +46,7 @@ WITH latest AS (
 SELECT language, lower(word), count(*), (SELECT count(*) FROM latest) FROM parsed
 CROSS JOIN (VALUES ('zh'), ('en')) AS spoken (language)
 CROSS JOIN jsonb_array_elements_text(labels->language) AS word
-GROUP BY 1, 2 ORDER BY 3 DESC, 2 COLLATE "C"
+GROUP BY 1, 2 ORDER BY 3 DESC, lower(word) COLLATE "C"
 """
 
 

@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Iterable
 
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)("?)', re.DOTALL)
-_HALF_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?$|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?$")
+_TOKEN = r'[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
+_STRING = re.compile(rf'"((?:{_TOKEN})*)("?)', re.DOTALL)  # as far as whole signs have come
+_HIGH_HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}")
 
 
 def texts(answer: str, field: str, names: Iterable[str]) -> dict[str, str]:
@@ -26,15 +27,18 @@ def texts(answer: str, field: str, names: Iterable[str]) -> dict[str, str]:
         if value is None:
             break
         if key[1] in wanted:
-            found[key[1]] = _unescaped(value[1] if value[2] else _HALF_ESCAPE.sub("", rest[key.end() + 1 :]))
+            found[key[1]] = _unescaped(value[1], whole=bool(value[2]))
         if not value[2]:
             break
         rest = rest[value.end() :]
     return found
 
 
-def _unescaped(raw: str) -> str:
+def _unescaped(raw: str, *, whole: bool) -> str:
+    signs = re.findall(_TOKEN, raw, re.DOTALL)
+    if not whole and signs and _HIGH_HALF.fullmatch(signs[-1]):
+        signs.pop()  # its other half is still to come
     try:
-        return str(json.loads(f'"{raw}"', strict=False))
+        return str(json.loads(f'"{"".join(signs)}"', strict=False))
     except ValueError:
         return ""

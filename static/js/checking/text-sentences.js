@@ -2,6 +2,7 @@
 // tests/annotator/checking/sentence_cases.json), and the strip below a field that shows it.
 
 const THRESHOLD = 0.5;
+const OPEN = "sentences-open"; // how the person likes the strip
 const END = { zh: /(?<=[。！？；!?;])|\n+/u, en: /(?<=[.!?;])\s+|\n+/u };
 const OPENING = {
   visual: /在视频|从视频|画面中|\bin the video\b|\bvisually\b/i,
@@ -82,7 +83,11 @@ export class Sentences {
   /** `box` is the strip's element, `field` the textarea; `cards()` and `subtitle()` give what it is compared with. */
   constructor(box, field, language, { text, cards, subtitle, onPick }) {
     Object.assign(this, { box, field, language, text, cards, subtitle, onPick });
-    box.addEventListener("click", (event) => this.#pick(event.target.closest("[data-sentence]")));
+    box.classList.toggle("is-open", localStorage.getItem(OPEN) === "1");
+    box.addEventListener("click", (event) => {
+      if (event.target.closest("[data-open]")) this.#toggle();
+      else this.#pick(event.target.closest("[data-sentence]"));
+    });
     for (const name of ["pointerover", "focusin"]) box.addEventListener(name, (event) => this.#light(event.target.closest("[data-sentence]")));
     for (const name of ["pointerleave", "focusout"]) box.addEventListener(name, () => this.#light(null));
   }
@@ -91,8 +96,30 @@ export class Sentences {
     const cards = this.cards();
     this.shown = cards;
     this.linked = linkCards(this.field.value, this.language, cards, this.subtitle());
-    this.box.hidden = !this.linked.length;
-    this.box.replaceChildren(...this.linked.map((sentence, index) => this.#sentence(sentence, index)));
+    const worded = this.linked.map((sentence, index) => [sentence, index]).filter(([sentence]) => /[\p{L}\p{N}]/u.test(sentence.text));
+    this.box.hidden = !worded.length;
+    this.box.replaceChildren(this.#opener(), ...worded.map(([sentence, index]) => this.#sentence(sentence, index)));
+  }
+
+  /** The sentences are spelled out, or only their marks stand in a row. */
+  #opener() {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.open = "";
+    button.className = "sentences-open";
+    button.textContent = "¶";
+    button.title = this.text.showSentences;
+    button.setAttribute("aria-label", this.text.showSentences);
+    button.setAttribute("aria-pressed", String(this.box.classList.contains("is-open")));
+    item.append(button);
+    return item;
+  }
+
+  #toggle() {
+    const open = this.box.classList.toggle("is-open");
+    localStorage.setItem(OPEN, open ? "1" : "0");
+    this.box.querySelector("[data-open]").setAttribute("aria-pressed", String(open));
   }
 
   #sentence({ text, basis, clues, changed }, index) {
@@ -113,7 +140,7 @@ export class Sentences {
     const words = { changed: this.text.restsOnChanged, none: this.text.noSupport, subtitle: this.text.restsOnSubtitle, clue: this.text.restsOn };
     const told = words[state].replace("%s", state === "changed" ? lost.join(", ") : all);
     mark.textContent = state === "none" ? "∅" : state === "subtitle" ? "❝" : `${state === "changed" ? "! " : ""}${all}`;
-    mark.title = told;
+    button.title = `${text} — ${told}`;
     const spoken = document.createElement("span");
     spoken.className = "visually-hidden";
     spoken.textContent = told;
