@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterable
 
-_TOKEN = r'[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
-_STRING = re.compile(rf'"((?:{_TOKEN})*)("?)', re.DOTALL)  # as far as whole signs have come
+_SIGN = r'[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
+_STRING = re.compile(rf'"((?:{_SIGN})*)("?)', re.DOTALL)  # as far as whole signs have come
 _HIGH_HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}")
 
 
@@ -35,7 +35,7 @@ def texts(answer: str, field: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def _unescaped(raw: str, *, whole: bool) -> str:
-    signs = re.findall(_TOKEN, raw, re.DOTALL)
+    signs = re.findall(_SIGN, raw, re.DOTALL)
     if not whole and signs and _HIGH_HALF.fullmatch(signs[-1]):
         signs.pop()  # its other half is still to come
     try:
