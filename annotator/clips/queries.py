@@ -67,7 +67,8 @@ def clips(corpus: Corpus, *, search: str = "", which: str = "") -> QuerySet[Clip
     }
     if which in narrowed:
         found = found.filter(narrowed[which])
-    return found.select_related("corpus", "au_track").prefetch_related("derivatives", "subtitles")
+    # The corpus is known to each clip of `corpus.clips` already.
+    return found.select_related("au_track").prefetch_related("derivatives", "subtitles")
 
 
 def page_of(found: QuerySet[Clip], *, after: str = "", before: str = "", size: int = 24) -> dict[str, Any]:

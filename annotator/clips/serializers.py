@@ -1,7 +1,9 @@
 """Shapes of the REST API of corpora and clips."""
 
+from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
@@ -81,6 +83,11 @@ class ChosenPersonSerializer(serializers.Serializer):
     number = serializers.IntegerField(allow_null=True, min_value=0, max_value=9999)
 
 
+def _moment(value: datetime) -> str:
+    """A time as the framework's own fields write it."""
+    return timezone.localtime(value).isoformat().replace("+00:00", "Z")
+
+
 class ClipSerializer(serializers.ModelSerializer):
     """A clip with its subtitle and addresses of its media for the one who asks."""
 
@@ -98,6 +105,21 @@ class ClipSerializer(serializers.ModelSerializer):
             *("has_video", "has_audio", "media_sha256", "media_state", "media_url", "derived", "derived_error"),
             *("subtitle", "media", "au_track", "created_at", "updated_at"),
         ]
+
+    def to_representation(self, instance: Clip) -> dict[str, Any]:
+        """As the fields say, written out: a page of many clips is asked for often."""
+        same = ("id", "name", "duration", "source", "speaker", "label", "synthetic", "has_video", "has_audio")
+        more = ("media_sha256", "media_url", "derived", "derived_error")
+        return {
+            **{name: getattr(instance, name) for name in (*same, *more)},
+            "corpus": instance.corpus.slug,
+            "licence": instance.effective_licence,
+            "media_state": instance.media,
+            "subtitle": self.get_subtitle(instance),
+            "media": self.get_media(instance),
+            "au_track": self.get_au_track(instance),
+            **{name: _moment(getattr(instance, name)) for name in ("created_at", "updated_at")},
+        }
 
     @extend_schema_field(_TEXTS)
     def get_subtitle(self, clip: Clip) -> dict[str, str | None]:
@@ -121,6 +143,10 @@ class StoredClipSerializer(ClipSerializer):
 
     class Meta(ClipSerializer.Meta):
         fields = [*ClipSerializer.Meta.fields, "duplicate_of", "warnings"]
+
+    def to_representation(self, instance: Clip) -> dict[str, Any]:
+        added = {"duplicate_of": self.get_duplicate_of(instance), "warnings": self.get_warnings(instance)}
+        return super().to_representation(instance) | added
 
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_duplicate_of(self, clip: Clip) -> str | None:
