@@ -1,0 +1,193 @@
+"""Nothing typed is lost and nothing is handed in twice when the server is killed while somebody works."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support.workbench import Workbench, eventually
+
+from .conftest import Person
+
+AWAY = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED")
+
+
+@pytest.fixture(scope="module")
+def dora(workbench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A corpus of eight clips without media, each with one clue, and the password of its annotator."""
+    workbench.manage("create_corpus", "crash", "--name", "Crash", "--licence", "open")
+    clue = {"modality": "visual", "aspect": "expression", "language": "en", "text": "A frown.", "source": "a"}
+    manifest: Path = tmp_path_factory.mktemp("crash") / "clips.jsonl"
+    rows = (json.dumps({"name": f"crash-{n}", "clues": [clue]}) + "\n" for n in range(8))
+    manifest.write_text("".join(rows), encoding="utf-8")
+    workbench.manage("ingest", "crash", "--manifest", str(manifest))
+    return str(workbench.manage("add_member", "crash", "dora", "--role", "annotator", "--create")["password"])
+
+
+@pytest.fixture
+def someone(dora: str, person: Callable[..., Person]) -> Person:
+    someone = person("dora", dora)
+    for trouble in AWAY:
+        someone.expect_trouble(trouble)
+    return someone
+
+
+def open_check(someone: Person) -> Page:
+    page = someone.goto("/corpora/crash/check/")
+    expect(page.locator(".clue.is-active")).to_be_visible()
+    return page
+
+
+def ask(workbench: Workbench, expression: str) -> Any:
+    """A JSON value of the database."""
+    script = (
+        "import json; from annotator.checking.models import *; "
+        f"print(json.dumps({expression}, ensure_ascii=False, default=str))"
+    )
+    return json.loads(workbench.shell(script).splitlines()[-1])
+
+
+def last_draft(workbench: Workbench, clip: str) -> str:
+    rows = f"Draft.objects.filter(claim__clip__name={clip!r}, claim__user__username='dora').order_by('version')"
+    return str(ask(workbench, f"(lambda d: d.body['description']['en'] if d else '')({rows}.last())"))
+
+
+def annotations(workbench: Workbench, clip: str) -> int:
+    return int(ask(workbench, f"Annotation.objects.filter(clip__name={clip!r}, user__username='dora').count()"))
+
+
+def back(workbench: Workbench) -> None:
+    assert eventually(workbench.ready, 60), "the web server did not come back"
+
+
+def test_a_server_killed_while_one_types_has_all_but_the_last_second(workbench: Workbench, someone: Person) -> None:
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.fill("#description-en", "")
+    page.click("#description-en")
+    typed: list[float] = []
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789" * 6
+    began = time.monotonic()
+    while time.monotonic() - began < 6:
+        page.keyboard.type(letters[len(typed)])
+        typed.append(time.monotonic())
+        time.sleep(0.03)
+    killed = time.monotonic()
+    assert workbench.kill("web")
+    page.keyboard.type(" and on")  # one goes on, the server is away
+    arrived = last_draft(workbench, clip)  # the database alone, without any web server's help
+    before = sum(1 for moment in typed if moment <= killed - 1.0)
+    assert letters.startswith(arrived)
+    assert len(arrived) >= before, f"{len(arrived)} of {before} letters typed a second before the kill"
+    whole = letters[: len(typed)] + " and on"
+    expect(page.locator("#description-en")).to_have_value(whole)
+    back(workbench)
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at", timeout=60_000)
+    assert last_draft(workbench, clip) == whole
+    page.reload()
+    expect(page.locator("#description-en")).to_have_value(whole)
+
+
+def test_submit_pressed_ten_times_while_the_server_is_away_is_one_annotation(
+    workbench: Workbench, someone: Person
+) -> None:
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.locator(".clue").first.focus()
+    page.keyboard.press("1")
+    page.fill("#description-en", "He frowns: he is angry.")
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at")
+    workbench.kill("web")
+    for _ in range(10):
+        page.keyboard.press("Control+Enter")
+        page.locator("[data-ref=submit]").click(force=True, no_wait_after=True)
+    expect(page.locator("[data-banner=offline]")).to_be_visible()
+    back(workbench)
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(clip, timeout=60_000)
+    assert annotations(workbench, clip) == 1
+    assert page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('submit:')).length") == 0
+
+
+def test_an_answer_that_was_lost_makes_no_second_annotation(workbench: Workbench, someone: Person) -> None:
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.locator(".clue").first.focus()
+    page.keyboard.press("1")
+    page.fill("#description-en", "The answer is lost.")
+
+    def swallow(route: Any) -> None:
+        route.fetch()
+        route.abort("connectionreset")
+
+    page.route("**/submit/", swallow, times=1)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(clip, timeout=30_000)
+    assert annotations(workbench, clip) == 1
+
+
+def test_what_was_handed_in_before_a_reload_arrives_after_it_once(workbench: Workbench, someone: Person) -> None:
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.locator(".clue").first.focus()
+    page.keyboard.press("1")
+    page.fill("#description-en", "Handed in, then reloaded.")
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at")
+    page.route("**/submit/", lambda route: route.abort("connectionreset"))
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-banner=offline]")).to_be_visible()
+    assert annotations(workbench, clip) == 0
+    page.goto(page.url)
+    expect(page.locator("[data-banner=resubmitting]")).to_contain_text("Handing in")
+    expect(page.locator("[data-banner=offline]")).to_be_visible()
+    page.unroute("**/submit/")
+    expect(page.locator("[data-banner=resubmitting]")).to_contain_text("has arrived")
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(clip)
+    assert annotations(workbench, clip) == 1
+    assert page.evaluate("Object.keys(localStorage).length") == 0
+
+
+def test_an_earlier_version_is_looked_at_and_taken_back(someone: Person) -> None:
+    page = open_check(someone)
+    for words in ("The first thought.", "A second thought."):
+        page.fill("#description-en", words)
+        expect(page.locator("[data-ref=saved]")).to_contain_text("Saving")
+        expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at")
+    page.click("[data-ref=versionsButton]")
+    rows = page.locator("[data-ref=drafts] button")
+    expect(rows.nth(1)).to_be_visible()
+    rows.nth(1).click()
+    expect(page.locator("[data-ref=draftShown]")).to_contain_text("The first thought.")
+    someone.shot("41-versions")
+    page.locator("[data-ref=draftShown] button").click()
+    expect(page.locator("#description-en")).to_have_value("The first thought.")
+    page.click("[data-ref=historyUndo]")
+    expect(page.locator("#description-en")).to_have_value("A second thought.")
+
+
+def test_two_tabs_that_submit_the_same_clip_conflict_visibly(workbench: Workbench, someone: Person) -> None:
+    someone.expect_trouble("412 (Precondition Failed)")
+    someone.expect_trouble("409 (Conflict)")
+    first = open_check(someone)
+    clip = first.inner_text("[data-ref=clipName]")
+    second = first.context.new_page()
+    second.goto(first.url)
+    expect(second.locator(".clue.is-active")).to_be_visible()
+    first.fill("#description-en", "what the first tab says")
+    expect(first.locator("[data-ref=saved]")).to_contain_text("Saved at")
+    second.fill("#description-en", "what the second tab says")
+    expect(second.locator("[data-banner=conflict]")).to_be_visible()
+    first.locator(".clue").first.focus()
+    first.keyboard.press("1")
+    first.keyboard.press("Control+Enter")
+    expect(first.locator("[data-ref=clipName]")).not_to_have_text(clip)
+    second.locator(".clue").first.focus()
+    second.keyboard.press("1")
+    second.keyboard.press("Control+Enter")
+    expect(second.locator("[data-banner=submit], [data-banner=lease]").first).to_be_visible()
+    expect(second.locator("#description-en")).to_have_value("what the second tab says")
+    said = ask(workbench, f"[a.description_en for a in Annotation.objects.filter(clip__name={clip!r})]")
+    assert said == ["what the first tab says"]
