@@ -69,6 +69,7 @@ class World:
             "corpus": corpus.pk, "flag": flag.pk, "clue": clue.pk, "apitoken": token.pk,
             "prelabeller": clue.prelabeller_id, "pipeline": Pipeline.objects.get().pk, "decision": decision["review"],
             "slot": Slot.objects.first().pk, "comment": self._comment(clip),
+            "gold": make.create_gold(corpus, "training", clues=("She smiles.",)).pk,
         }  # fmt: skip
         self.clients = {role: self._client(user) for role, user in self.people.items()}
 

@@ -19,6 +19,7 @@ BODY = {"clues": [], "description": {"zh": "他生气了。", "en": ""}, "ov_lab
 LAUNCH = {"snapshot": "{snapshot}", "config": "tiny", "name": "run-1"}
 FREEZE = {"name": "v3", "grade": "fine", "split": "", "group_by": "none", "seed": "0"}
 PIPELINE = {"name": "ours", "declaration": "- merge"}
+PASS = {"person": "成员-annotator", "decision": "pass"}
 A = "/api/v1"
 
 # method, address, what is sent, expected status of: anonymous stranger viewer annotator reviewer manager admin
@@ -77,6 +78,28 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("GET", "/corpora/lab/gate/table.csv", None, "302 404 403 403 200 200 200"),
     ("GET", "/corpora/lab/gate/table.json", None, "302 404 403 403 200 200 200"),
     ("POST", "/corpora/lab/gate/judge/", None, "302 404 403 403 403 302 302"),
+    ("GET", "/corpora/lab/rules/", None, "302 404 403 403 403 200 200"),
+    ("POST", "/corpora/lab/rules/", {}, "302 404 403 403 403 422 422"),
+    ("GET", "/corpora/lab/terms/", None, "302 404 200 200 200 200 200"),
+    ("POST", "/corpora/lab/terms/", {"version": "x"}, "302 404 409 409 409 409 409"),
+    ("GET", "/corpora/lab/training/{claim}/", None, "302 404 404 404 404 404 404"),  # no training clip
+    ("GET", "/corpora/lab/standing/", None, "302 404 403 200 403 403 200"),
+    ("POST", "/corpora/lab/standing/", {"languages": "1"}, "302 404 403 302 403 403 302"),
+    ("GET", "/corpora/lab/standings/", None, "302 404 403 403 403 200 200"),
+    (
+        "POST",
+        "/corpora/lab/standings/",
+        {"person": "成员-annotator", "decision": "pass"},
+        "302 404 403 403 403 302 302",
+    ),
+    ("GET", "/corpora/lab/claims/", None, "302 404 403 403 403 200 200"),
+    ("POST", "/corpora/lab/claims/", {"claim": "0"}, "302 404 403 403 403 404 404"),
+    ("GET", "/corpora/lab/gold/", None, "302 404 403 403 200 200 200"),
+    ("POST", "/corpora/lab/gold/", {"record": "0"}, "302 404 403 403 404 404 404"),
+    ("POST", "/corpora/lab/gold/plant/", None, "302 404 403 403 302 302 302"),
+    ("GET", "/corpora/lab/gold/{gold}/", None, "302 404 403 403 200 200 200"),
+    ("POST", "/corpora/lab/gold/{gold}/", {"act": "retire"}, "302 404 403 403 302 302 302"),
+    ("POST", "/clips/{clip}/plan/", {"priority": "1"}, "302 404 403 403 403 302 302"),
     ("GET", "/corpora/lab/records/", None, "302 404 200 403 200 200 200"),
     ("GET", "/records/{record}/", None, "302 404 200 403 200 200 200"),
     ("POST", "/records/{record}/adjudicate/", None, "302 404 403 403 302 302 302"),
@@ -138,6 +161,25 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("GET", f"{A}/corpora/lab/dashboard/", None, "401 404 403 403 403 200 200"),
     ("GET", f"{A}/corpora/lab/my-week/", None, "401 404 403 200 403 403 200"),
     ("GET", f"{A}/corpora/lab/gate/", None, "401 404 403 403 200 200 200"),
+    ("GET", f"{A}/corpora/lab/rules/", None, "401 404 403 403 403 200 200"),
+    ("PUT", f"{A}/corpora/lab/rules/", {"gold_share": 0.1}, "401 404 403 403 403 200 200"),
+    ("PATCH", f"{A}/corpora/lab/rules/", {"gold_share": 7}, "401 404 403 403 403 422 422"),
+    ("GET", f"{A}/corpora/lab/terms/", None, "401 404 200 200 200 200 200"),
+    ("POST", f"{A}/corpora/lab/terms/", {"version": "x"}, "401 404 409 409 409 409 409"),
+    ("GET", f"{A}/corpora/lab/standing/", None, "401 404 403 200 403 403 200"),
+    ("PATCH", f"{A}/corpora/lab/standing/", {"languages": 1}, "401 404 403 200 403 403 200"),
+    ("GET", f"{A}/corpora/lab/standings/", None, "401 404 403 403 403 200 200"),
+    ("PATCH", f"{A}/corpora/lab/standings/成员-annotator/", {"decision": "pass"}, "401 404 403 403 403 200 200"),
+    ("GET", f"{A}/corpora/lab/held/", None, "401 404 403 403 403 200 200"),
+    ("GET", f"{A}/corpora/lab/gold/", None, "401 404 403 403 200 200 200"),
+    ("POST", f"{A}/corpora/lab/gold/", {}, "401 404 403 403 422 422 422"),
+    ("GET", f"{A}/gold/{{gold}}/", None, "401 404 403 403 200 200 200"),
+    ("DELETE", f"{A}/gold/{{gold}}/", None, "401 404 403 403 204 204 204"),
+    ("GET", f"{A}/gold/{{gold}}/planted/", None, "401 404 403 403 200 200 200"),
+    ("POST", f"{A}/gold/{{gold}}/planted/", {}, "401 404 403 403 201 201 201"),
+    ("GET", f"{A}/claims/{{claim}}/feedback/", None, "401 404 404 404 404 404 404"),  # no training clip
+    ("GET", f"{A}/clips/{{clip}}/plan/", None, "401 404 403 403 403 200 200"),
+    ("PATCH", f"{A}/clips/{{clip}}/plan/", {"priority": 1}, "401 404 403 403 403 200 200"),
     ("GET", f"{A}/corpora/lab/records/", None, "401 404 200 403 200 200 200"),
     ("GET", f"{A}/records/{{record}}/", None, "401 404 200 403 200 200 200"),
     ("POST", f"{A}/clips/{{clip}}/review/", None, "401 404 403 403 409 409 409"),
