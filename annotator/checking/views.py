@@ -1,9 +1,14 @@
 """The checking and the review page: shells whose scripts claim, save and submit by the REST API."""
 
+import posixpath
+import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -20,7 +25,28 @@ from .shortcuts import shortcuts
 from .words import clues, page, text
 from .words import review as review_words
 
+SCRIPT_OF = {"annotate": "check", "review": "review"}
 SHEETS = ("checking", "player", "clues", "text", "review")
+
+
+@cache
+def modules(entry: str) -> tuple[str, ...]:
+    """Every module that a script of static/ imports, however far down, as the browser will ask for it.
+
+    Named in the page's head they are fetched at once instead of one after the other as each is found in another.
+    """
+    seen: dict[str, None] = {}
+    todo = [entry]
+    while todo:
+        name = todo.pop(0)
+        found = finders.find(name)
+        text = Path(str(found)).read_text(encoding="utf-8") if found else ""
+        for address in re.findall(r'^(?:import|export)\b[^;]*?\bfrom "(\.[^"]+)";', text, re.MULTILINE):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
+            if path not in seen:
+                seen[path] = None
+                todo.append(path)
+    return tuple(f"{settings.STATIC_URL}{path}" for path in seen)
 
 
 def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[str, Any]:
@@ -28,6 +54,7 @@ def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[
         "corpus": corpus,
         "kind": kind,
         "sheets": [f"css/{name}.css" for name in SHEETS],
+        "modules": modules(f"js/checking/{SCRIPT_OF[kind]}.js"),
         "page_title": f"{title} · {corpus.name}",
         "text": words.script(),
         "modalities": clues.modalities(),
