@@ -72,7 +72,9 @@ def quality(request: HttpRequest, slug: str) -> HttpResponse:
                 {
                     "name": names[row["measure"]],
                     "value": shown.number(row["value"]),
-                    "interval": None if row["low"] is None else f"{row['low']:.2f}–{row['high']:.2f}",
+                    "interval": None
+                    if row["low"] is None
+                    else f"{shown.number(row['low'])} … {shown.number(row['high'])}",
                     "units": row["units"],
                 }
                 for row in shown.agreement_rows(found["agreement"])[:5]

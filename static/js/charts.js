@@ -1,4 +1,4 @@
-// Charts of quality by uPlot, from the inert JSON beside each: {kind: line|bars, dates, series, range?, digits}.
+// Charts of quality by uPlot, from the inert JSON beside each: {kind: line|bars, x, dates, series, range?, digits}.
 // Colours are the page's own, so that they are drawn anew when light becomes dark.
 import uPlot from "../vendor/uplot/uPlot.esm.js";
 
@@ -17,7 +17,7 @@ const shown = (digits) => (_plot, value) => (value == null ? "–" : value.toFix
 /** Each series, and before it the edges of its interval where it has one. */
 function laidOut(chart) {
   const data = [chart.dates.map((date) => Date.parse(`${date}T00:00:00Z`) / 1000)];
-  const series = [{ label: "", value: (_plot, at) => (at == null ? "–" : fullDate.format(new Date(at * 1000))) }];
+  const series = [{ label: chart.x, value: (_plot, at) => (at == null ? "–" : fullDate.format(new Date(at * 1000))) }];
   const bands = [];
   chart.series.forEach((one, index) => {
     const stroke = colour(COLOURS[index % COLOURS.length]);

@@ -11,6 +11,7 @@ from .. import reasons
 from . import anchoring, prelabellers
 
 NOTHING = "–"
+MINUS = "\N{MINUS SIGN}"
 AGREEMENT = ("measure", "value", "low", "high", "units")
 OVER_TIME = ("date", "clips", "avg", "low", "high")
 PRELABELLERS = prelabellers.COLUMNS
@@ -22,7 +23,7 @@ Column = tuple[str, bool, Callable[[Row], str]]
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
+    return NOTHING if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def percent(value: float | None) -> str:
@@ -30,8 +31,8 @@ def percent(value: float | None) -> str:
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, form: Any = number) -> str:
-    """ "0.74 (0.47–1.00)", without the brackets where there is no interval."""
-    return form(value) if low is None or high is None else f"{form(value)} ({form(low)}–{form(high)})"
+    """0.74 (0.47 … 1.00), without the brackets where there is no interval."""
+    return form(value) if low is None or high is None else f"{form(value)} ({form(low)} … {form(high)})"
 
 
 def table(columns: Sequence[Column], rows: Iterable[Row]) -> dict[str, Any]:
@@ -113,6 +114,7 @@ def over_time_table(rows: Iterable[Row]) -> dict[str, Any]:
 def over_time_chart(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "kind": "line",
+        "x": _("Date"),
         "range": [0, 1],
         "digits": 2,
         "dates": [row["date"] for row in rows],

@@ -33,6 +33,7 @@ def throughput_chart(rows: Sequence[Row]) -> dict[str, Any]:
     names = {"annotations": _("Annotations"), "reviews": _("Reviews"), "records": _("Fine records")}
     return {
         "kind": "bars",
+        "x": _("Date"),
         "digits": 0,
         "dates": [row["date"] for row in rows],
         "series": [{"name": name, "values": [row[key] for row in rows]} for key, name in names.items()],
@@ -52,7 +53,7 @@ def eta_sentence(what: str, found: Row) -> str:
     if found["date"] is None:
         return left + _("; too little was done in the last %(days)d days to say until when.") % values
     when = date_format(date.fromisoformat(found["date"]), "DATE_FORMAT")
-    return left + _("; at %(rate)s a day (mean of the last %(days)d days) until %(when)s.") % {**values, "when": when}
+    return left + _("; at %(rate)s a day (mean of the last %(days)d days) done by %(when)s.") % {**values, "when": when}
 
 
 def queue_rows(found: Row) -> list[dict[str, Any]]:
@@ -152,7 +153,7 @@ def people_table(found: Row) -> dict[str, Any]:
     def catch(row: Row) -> str:
         if not row["planted"]:
             return NOTHING
-        return f"{row['caught']}/{row['planted']} ({percent(row['catch_low'])}–{percent(row['catch_high'])})"
+        return f"{row['caught']}/{row['planted']} ({percent(row['catch_low'])} … {percent(row['catch_high'])})"
 
     columns: list[Column] = [
         (_("Annotator"), False, lambda row: row["annotator"]),
@@ -206,6 +207,7 @@ def week_table(rows: Sequence[Row]) -> dict[str, Any]:
 def week_chart(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "kind": "bars",
+        "x": _("Date"),
         "digits": 1,
         "dates": [row["date"] for row in rows],
         "series": [
