@@ -5,13 +5,15 @@ shows as a ratio above 1.
 """
 
 import json
+import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import workload
+from . import queue, workload
 from .client import Client, Refused, list_page_at
 from .figures import latency, ratio
 from .world import World
@@ -32,29 +34,45 @@ class Hold(NamedTuple):
     saved: bool
 
 
-def measure(world: World, clips: int, small: int, seconds: float) -> dict[str, Any]:
-    """Import, claim, draft, submit, list and eight annotators at once; see the module's docstring."""
-    world.start_web()
-    try:
-        at_small = run(world, "small", small, seconds=0)
-        at_full = run(world, "full", clips, seconds=seconds)
-    finally:
-        world.stop("web")
+def measure(
+    world: World, clips: int, small: int, seconds: float, row: int = 30_000, peer: Path | None = None
+) -> dict[str, Any]:
+    """Import, claim, draft, submit, lists and eight annotators at once, at a small and at the full number of clips; at
+    the full one then what `queue` describes. `row`: submissions in a row; `peer`: what another product reached at the
+    same workload on this machine, as its own script wrote it."""
+    from tests.support import scripted_server
+
+    world.collect_static()
+    with scripted_server.running(world.folder / "annotation.jsonl") as model:
+        os.environ |= {"LLM_BASE_URL": model.base_url, "LLM_MODEL": "stall", "LLM_TRUST": "inside"}
+        world.start_web()
+        try:
+            at_small = run(world, "small", small, seconds=0)
+            at_full = run(world, "full", clips, seconds=seconds, row=row)
+            last = queue.last_clips(world)
+        finally:
+            world.stop("web")
+            for name in ("LLM_BASE_URL", "LLM_MODEL", "LLM_TRUST"):
+                del os.environ[name]
     grown = {
         f"{step}_median": ratio(at_full[step]["median_ms"], at_small[step]["median_ms"])
         for step in ("claim", "draft", "submit", "list_deep")
     }
-    alone, together = at_full["claim"], at_full["eight"]["claim"]
+    alone, together, half = at_full["claim"], at_full["eight"], at_full["half_done"]["eight"]
     return {
         "small": at_small,
         "full": at_full,
+        "last_clips": last,
         "full_over_small": grown,
         "deep_over_first_page": ratio(at_full["list_deep"]["median_ms"], at_full["list_first"]["median_ms"]),
-        "claim_p95_eight_over_alone": ratio(together["p95_ms"], alone["p95_ms"]),
+        "claim_p95_eight_over_alone": ratio(together["claim"]["p95_ms"], alone["p95_ms"]),
+        "half_done_over_fresh_per_s": ratio(half["submitted_per_s"], together["submitted_per_s"]),
+        "load_at_end": round(os.getloadavg()[0], 2),
+        "peer": json.loads(peer.read_text("utf-8")) if peer else None,
     }
 
 
-def run(world: World, slug: str, clips: int, seconds: float) -> dict[str, Any]:
+def run(world: World, slug: str, clips: int, seconds: float, row: int = 0) -> dict[str, Any]:
     """The steps on a new corpus of `clips` clips with three clues each."""
     manager, annotators = people(world, slug)
     result: dict[str, Any] = {"clips": clips, **load(manager, slug, clips)}
@@ -63,9 +81,20 @@ def run(world: World, slug: str, clips: int, seconds: float) -> dict[str, Any]:
     if seconds:
         result["at_once"] = at_once(annotators, slug)
         result["eight"] = together(annotators, slug, seconds)
+        result["half_done"] = half_done(annotators, slug, clips, seconds)
+        result["in_a_row"] = queue.in_a_row(annotators, slug, min(row, clips // 4))
+        result["streams"] = queue.with_streams(world, slug, annotators[0])
+        result["far_ahead"] = queue.far_ahead(world, slug, clips * 50_000 // 115_595)
     for client in (manager, *annotators):
         client.close()
     return result
+
+
+def half_done(annotators: list[Client], slug: str, clips: int, seconds: float) -> dict[str, Any]:
+    """Half of the corpus is done by the same eight; then they go on."""
+    names = [f"{slug}-{i}" for i in range(ANNOTATORS)]
+    done = queue.done_by(slug, names, clips // 2)
+    return {"done": done, **queue.pairs(annotators[0], slug), "eight": together(annotators, slug, seconds)}
 
 
 def people(world: World, slug: str) -> tuple[Client, list[Client]]:
@@ -86,8 +115,7 @@ def load(manager: Client, slug: str, clips: int) -> dict[str, Any]:
     """All clips with their clues by the bulk call, at most 10,000 a request."""
     began = time.perf_counter()
     for start in range(0, clips, CHUNK):
-        rows = (workload.clip(i) for i in range(start, min(clips, start + CHUNK)))
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        lines = "".join(workload.line(i) for i in range(start, min(clips, start + CHUNK)))
         report = manager("POST", f"/corpora/{slug}/clips/bulk/", lines.encode()).json()
         if report["failed"]:
             raise Refused(f"bulk: {report['failed'][:3]}")
@@ -119,8 +147,8 @@ def alone(annotator: Client, slug: str) -> dict[str, Any]:
 
 
 def lists(manager: Client, slug: str, clips: int) -> dict[str, Any]:
-    """A page of 50 clips at the start and half way down."""
-    found = {}
+    """A page of 50 clips at the start and half way down; and the browser's page of clips, half way down."""
+    found: dict[str, Any] = {"page_deep": page_of_clips(manager.port, f"{slug}-manager", slug, clips // 2)}
     for name, depth in (("list_first", 0), ("list_deep", clips // 2)):
         url = list_page_at(manager, slug, depth)
         took = []
@@ -134,6 +162,32 @@ def lists(manager: Client, slug: str, clips: int) -> dict[str, Any]:
     return found
 
 
+def page_of_clips(port: int, name: str, slug: str, depth: int) -> dict[str, Any]:
+    """The HTML page of clips that begins `depth` clips in, for somebody who is signed in."""
+    import http.client
+
+    from django.conf import settings
+    from django.test import Client as Browser
+
+    from annotator.accounts.models import User
+
+    browser = Browser()
+    browser.force_login(User.objects.get(username=name))
+    cookie = f"{settings.SESSION_COOKIE_NAME}={browser.cookies[settings.SESSION_COOKIE_NAME].value}"
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    after, took = workload.clip(depth - 1)["name"], []
+    for _page in range(PAGES):
+        began = time.perf_counter()
+        link.request("GET", f"/corpora/{slug}/clips/?after={after}", headers={"Cookie": cookie})
+        answer = link.getresponse()
+        text = answer.read().decode()
+        took.append(time.perf_counter() - began)
+        if answer.status != 200 or workload.clip(depth)["name"] not in text:
+            raise Refused(f"clips after {after}: {answer.status}")
+    link.close()
+    return latency(took)
+
+
 def at_once(annotators: list[Client], slug: str, rounds: int = 5) -> list[int]:
     """Eight ask at the same instant and nobody submits until all have an answer: distinct clips, per round."""
     distinct = []
@@ -145,7 +199,7 @@ def at_once(annotators: list[Client], slug: str, rounds: int = 5) -> list[int]:
             barrier.wait()
             held[number] = annotators[number]("POST", f"/corpora/{slug}/claims/", {}, expect=(201,)).json()
 
-        in_threads(ask, len(annotators))
+        queue.in_threads(ask, len(annotators))
         distinct.append(len({claim["clip"]["id"] for claim in held.values()}))
         for number, claim in held.items():
             annotators[number]("POST", f"/claims/{claim['id']}/submit/", workload.body(claim), expect=(201,))
@@ -176,7 +230,7 @@ def together(annotators: list[Client], slug: str, seconds: float) -> dict[str, A
                 errors.append(str(error)[:200])
             holds.append(Hold(clip, number, t1, time.perf_counter(), saved))
 
-    in_threads(work, len(annotators))
+    queue.in_threads(work, len(annotators))
     took = time.perf_counter() - began
     held = [hold for hold in holds if hold.clip >= 0]
     saved = [hold for hold in held if hold.saved]
@@ -200,22 +254,3 @@ def double_held(holds: list[Hold]) -> Iterator[int]:
     for hold in holds:
         by_clip[hold.clip].add(hold.annotator)
     return (clip for clip, annotators in by_clip.items() if len(annotators) > 1)
-
-
-def in_threads(work: Any, count: int) -> None:
-    """`work(0)` … `work(count - 1)` at the same time; an error in one is raised here."""
-    failed: list[BaseException] = []
-
-    def guarded(number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
-            failed.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]

@@ -5,6 +5,7 @@ annotator keeps two, corrects one, writes a description of 40 words and chooses 
 is Chinese, where 40 words are 40 two-character words.
 """
 
+import json
 import random
 from typing import Any
 
@@ -67,6 +68,11 @@ def clip(index: int, seed: int = SEED) -> dict[str, Any]:
             for modality, aspect in CLUES
         ],
     }
+
+
+def line(index: int, seed: int = SEED) -> str:
+    """Clip `index` as a line of a manifest."""
+    return json.dumps(clip(index, seed), ensure_ascii=False) + "\n"
 
 
 def body(claim: dict[str, Any], seed: int = SEED) -> dict[str, Any]:

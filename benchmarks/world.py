@@ -58,12 +58,23 @@ class World:
         web = [str(BINARIES / "granian"), "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port)]
         web += ["--workers", str(workers), "--blocking-threads", "4", "--no-ws", "annotator.wsgi:application"]
         child = self._start("web", web)
-        deadline = time.monotonic() + 60
-        while not self._answers():
-            if not child.running or time.monotonic() > deadline:
-                raise CommandFailed(f"the web server does not answer: {child.log.read_text()[-1500:]}")
-            time.sleep(0.1)
+        self._wait_for(child, self.port, "/readyz")
         return self.port
+
+    def collect_static(self) -> None:
+        """What pages, as opposed to the API, need beside the database."""
+        command = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"]
+        subprocess.run(command, cwd=ROOT, check=True)
+
+    def start_streams(self) -> int:
+        """The process of the streams as `make run` starts it; the port."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        streams = [str(BINARIES / "granian"), "--interface", "asginl", "--host", "127.0.0.1", "--port", str(port)]
+        child = self._start("streams", [*streams, "--workers", "1", "--no-ws", "annotator.asgi:application"])
+        self._wait_for(child, port, "/stream/livez")
+        return port
 
     def start_worker(self, concurrency: int = 2) -> None:
         """Celery's worker and scheduler as `make run` starts them."""
@@ -92,9 +103,16 @@ class World:
         self._children.append(child)
         return child
 
-    def _answers(self) -> bool:
+    def _wait_for(self, child: Child, port: int, path: str) -> None:
+        deadline = time.monotonic() + 120
+        while not self._answers(port, path):
+            if not child.running or time.monotonic() > deadline:
+                raise CommandFailed(f"{child.name} does not answer: {child.log.read_text()[-1500:]}")
+            time.sleep(0.1)
+
+    def _answers(self, port: int, path: str) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
