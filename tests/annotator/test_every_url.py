@@ -16,6 +16,7 @@ from tests.annotator.everything import ROLES, World
 pytestmark = pytest.mark.django_db
 
 BODY = {"clues": [], "description": {"zh": "他生气了。", "en": ""}, "ov_labels": {"zh": ["生气"], "en": []}}
+TRANSLATE = {"from": "zh", "to": "en", "text": "他生气了。"}
 LAUNCH = {"snapshot": "{snapshot}", "config": "tiny", "name": "run-1"}
 FREEZE = {"name": "v3", "grade": "fine", "split": "", "group_by": "none", "seed": "0"}
 PIPELINE = {"name": "ours", "declaration": "- merge"}
@@ -149,6 +150,9 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("POST", f"{A}/claims/{{claim}}/decide/", {"decision": "accept"}, "401 404 403 409 403 403 403"),
     ("POST", f"{A}/claims/{{review}}/decide/", {"decision": "return", "reason": "缺"}, "401 404 403 403 201 403 403"),
     ("POST", f"{A}/claims/{{claim}}/summarise/", BODY, "401 404 403 409 403 403 403"),
+    ("POST", f"{A}/claims/{{claim}}/summaries/", BODY, "401 404 403 409 403 403 403"),
+    ("POST", f"{A}/claims/{{claim}}/translate/", TRANSLATE, "401 404 403 409 403 403 403"),
+    ("GET", f"{A}/corpora/lab/vocabulary/", None, "401 404 200 200 200 200 200"),
     ("GET", f"{A}/claims/{{claim}}/drafts/", None, "401 404 403 200 403 200 200"),
     ("GET", f"{A}/claims/{{claim}}/drafts/1/", None, "401 404 403 404 403 404 404"),
     ("GET", f"{A}/clips/{{clip}}/comments/", None, "401 404 403 200 200 200 200"),

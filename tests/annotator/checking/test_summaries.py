@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from annotator.checking import services
-from annotator.checking.models import Claim, Record, Summary
+from annotator.checking import services, summaries
+from annotator.checking.models import Claim, Record, Slot, Summary, SummaryRequest
 from annotator.checking.summaries import ModelFailed
 from annotator.clips.models import Corpus
-from annotator.core.errors import Conflict, NotConfigured
+from annotator.core.errors import Conflict, Invalid, NotConfigured
 from tests.support import factories as make
 from tests.support import scripted_server
 
@@ -104,3 +104,62 @@ def test_a_claim_that_ended_is_not_summarised(claim: Claim) -> None:
     services.release(claim.user, claim.pk)
     with pytest.raises(Conflict):
         services.summarise(claim.user, claim.pk, body(claim))
+
+
+def test_without_a_model_there_is_no_stream_and_the_result_stands_in_the_answer(claim: Claim) -> None:
+    begun = summaries.begin(claim.user, claim.pk, body(claim, audio="rejected"))
+    assert begun["id"] is None
+    assert begun["result"]["source"] == "template"
+    assert not SummaryRequest.objects.exists()
+
+
+def test_a_stream_is_begun_with_what_was_checked_and_asks_nobody_yet(
+    claim: Claim, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, server)
+    begun = summaries.begin(claim.user, claim.pk, body(claim, audio="rejected"))
+    row = SummaryRequest.objects.get()
+    assert (begun, row.state) == ({"id": row.pk, "result": None}, "waiting")
+    assert [clue["text"] for clue in row.evidence["clues"]] == ["他皱眉，眉头紧锁。"]
+    assert server.calls() == []
+
+
+def test_who_sees_only_the_picture_is_told_no_word_of_the_subtitle(
+    claim: Claim, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, server)
+    Slot.objects.filter(pk=claim.slot_id).update(mode="visual")
+    summaries.begin(claim.user, claim.pk, body(claim))
+    assert SummaryRequest.objects.get().evidence["subtitle"] == {"zh": None, "en": None}
+
+
+def test_a_description_is_translated_by_the_model(claim: Claim, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, server)
+    answer = summaries.translated(claim.user, claim.pk, "en", "zh", "He frowns and shouts.")
+    assert answer["text"] == "综合视频、音频和文本中的线索，可以推断人物的情绪状态是：愤怒。"
+    assert [call["kind"] for call in server.calls()] == ["translate"]
+    wrongs = (("en", "en", "x", "to"), ("en", "zh", "  ", "text"), ("en", "zh", "a\x00", "text"))
+    for source, target, text, field in wrongs:
+        with pytest.raises(Invalid) as wrong:
+            summaries.translated(claim.user, claim.pk, source, target, text)
+        assert list(wrong.value.extra["errors"]) == [field]
+
+
+def test_no_translation_without_a_model_or_to_one_outside(
+    claim: Claim, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotConfigured, match="LLM_BASE_URL"):
+        summaries.translated(claim.user, claim.pk, "en", "zh", "He frowns.")
+    use(monkeypatch, server, trust="outside")
+    Corpus.objects.update(licence="restricted")
+    with pytest.raises(NotConfigured, match="LLM_TRUST"):
+        summaries.translated(claim.user, claim.pk, "en", "zh", "He frowns.")
+    assert server.calls() == []
+
+
+def test_a_translation_in_the_wrong_language_is_a_502(
+    claim: Claim, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, server, model="scripted:wrong-language")
+    with pytest.raises(ModelFailed):
+        summaries.translated(claim.user, claim.pk, "en", "zh", "He frowns.")
