@@ -68,7 +68,7 @@ export class Curves {
     const { au, pitch, intensity } = this.data;
     const seesFace = player.mode !== "audio" && player.mode !== "text";
     const hears = player.mode !== "visual" && player.mode !== "text";
-    refs.faceRow.hidden = !seesFace;
+    refs.faceRow.hidden = !seesFace || !(au || player.clip?.media?.video);
     refs.voiceRow.hidden = !hears || !player.clip?.media?.audio;
     refs.curvesToggle.hidden = refs.faceRow.hidden && refs.voiceRow.hidden;
     refs.noAu.hidden = Boolean(au);

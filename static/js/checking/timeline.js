@@ -29,6 +29,14 @@ export class Timeline {
     refs.seek.addEventListener("input", () => player.seek(Number(refs.seek.value)));
     refs.axis.addEventListener("pointerleave", () => this.curves.read(null));
     new ResizeObserver(() => this.#at(player.time)).observe(refs.axis);
+    this.stroke = [0, 0];
+    const under = ({ clientX }) => {
+      const { left, width } = refs.axis.getBoundingClientRect();
+      const duration = player.clip?.duration || player.duration;
+      return Math.min(Math.max(((clientX - left) / width) * duration, 0), duration);
+    };
+    refs.wave.addEventListener("pointerdown", (event) => (this.stroke = [under(event), under(event)]), true);
+    addEventListener("pointermove", (event) => event.buttons && (this.stroke[1] = under(event)), true);
     this.#watchTheme();
   }
 
@@ -163,8 +171,8 @@ export class Timeline {
     const lane = Math.max(0, LANES.indexOf(modality));
     const line = CSS(`--mark-${modality}`);
     Object.assign(region.element.style, {
-      top: `${(100 / LANES.length) * lane}%`,
-      height: `${100 / LANES.length}%`,
+      top: `${(HEIGHT / LANES.length) * lane}px`,
+      height: `${HEIGHT / LANES.length}px`,
       borderRadius: "3px",
       boxShadow: active ? `inset 0 0 0 1.5px ${line}` : `inset 2px 0 0 ${line}, inset -2px 0 0 ${line}`,
       color: CSS("--text"),
@@ -175,7 +183,8 @@ export class Timeline {
 
   #drawn(region) {
     if (this.adding || this.shown.get(region.spanKey)?.region === region) return;
-    const span = [round(region.start), round(region.end)];
+    // From where the pointer went down to where it is: the library's own region begins five pixels wide.
+    const span = this.stroke.map(round).sort((a, b) => a - b);
     region.remove();
     this.onSpan(null, span);
   }
