@@ -1,4 +1,4 @@
-"""Which clips a person's look is worth most: the active-learning score of open slots (docs/checking.md).
+"""Which clips a person's look is worth most: the active-learning score of open slots (docs/rules.md).
 
 score = the mean of those parts of a clip that are known, each from 0 to 1, rounded to 4 decimals; 0 where none is:
 - disagreement between pre-labellers: 1 minus the similarity of what two of them say in one modality and aspect, over
