@@ -1,7 +1,6 @@
 """What description, OV labels and summaries say."""
 
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 
 def labels() -> list[str]:
@@ -12,11 +11,11 @@ def labels() -> list[str]:
 def relations() -> list[tuple[str, str]]:
     """How what is shown relates to what is felt: code and name, after "What is shown is"."""
     return [
-        ("same", pgettext("what is shown", "what is felt")),
-        ("masked", pgettext("what is shown", "a mask over what is felt")),
-        ("amplified", pgettext("what is shown", "more than what is felt")),
-        ("sarcastic", pgettext("what is shown", "meant sarcastically")),
-        ("unclear", pgettext("what is shown", "unclear")),
+        ("same", _("what is felt")),
+        ("masked", _("a mask over what is felt")),
+        ("amplified", _("more than what is felt")),
+        ("sarcastic", _("meant sarcastically")),
+        ("unclear", _("unclear")),
     ]
 
 

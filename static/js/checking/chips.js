@@ -204,8 +204,19 @@ export class Chips {
       }),
     );
     this.offers.hidden = !groups.length;
+    this.#place();
     this.input.setAttribute("aria-expanded", String(groups.length > 0));
     this.input.removeAttribute("aria-activedescendant");
+  }
+
+  /** Below the field, or above it where the column ends before the list does. */
+  #place() {
+    this.offers.classList.remove("offers--above");
+    const area = this.root.closest(".work-area")?.getBoundingClientRect() || { top: 0, bottom: innerHeight };
+    const [field, list] = [this.root.getBoundingClientRect(), this.offers.getBoundingClientRect()];
+    const below = Math.min(area.bottom, innerHeight) - field.bottom;
+    const above = field.top - Math.max(area.top, 0);
+    this.offers.classList.toggle("offers--above", list.height > below && above > below);
   }
 
   #close() {

@@ -283,7 +283,7 @@ export class Editor {
       this.then = then;
       this.refs.staleText.textContent = this.text.behind.replace("%a", languages[behind]).replace("%b", languages[otherOf(behind)]);
       this.refs.staleAsk.hidden = false;
-      first = this.refs.staleConfirm;
+      first = this.refs.staleTranslate;
     }
     this.#show(first);
     return first === null;
