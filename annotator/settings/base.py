@@ -265,6 +265,12 @@ SPECTACULAR_SETTINGS = {
         "JobState": "annotator.prelabels.models.Job.STATES",
         "ClaimState": "annotator.checking.models.Claim.STATES",
         "PersonRule": "annotator.clips.models.PERSON_RULES",
+        "LanguageEnum": "annotator.clips.models.LANGUAGES",
+        "ModalityEnum": "annotator.prelabels.models.MODALITIES",
+        "ArmEnum": "annotator.checking.models.ARMS",
+        "LanguageCode": ("zh", "en"),
+        "ReviewDecision": ("accept", "return"),
+        "StandingDecision": ("pass", "reset"),
     },
 }
 
