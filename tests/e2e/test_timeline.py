@@ -206,7 +206,7 @@ def test_a_span_is_drawn_dragged_and_nudged(tia: str, person: Callable[..., Pers
     draw(page, 0.9, 1.7, duration)
     count = before or 1
     span = agree(page, duration, count=count)
-    assert span == pytest.approx([0.9, 1.7], abs=FRAME)
+    assert span == pytest.approx([0.9, 1.7], abs=0.005)
     for key, index, step in (("Alt+ArrowRight", 1, 1), ("Alt+ArrowLeft", 1, -1), ("Shift+ArrowLeft", 0, -1)):
         old = fields(page)
         page.keyboard.press(key)
