@@ -83,7 +83,7 @@ function showSpans() {
 
 /** Put a body into the editor; the offer grows with the clues that it takes from others. */
 function put(body) {
-  const whole = completed(body, base, claim, compare.rows);
+  const { reply: _theirs, work: _made, ...whole } = completed(body, base, claim, compare.rows);
   const ids = new Set([...base.body.clues, ...whole.clues].map((clue) => clue.id).filter((id) => id != null));
   const name = [...ids].sort().join();
   if (name === offer) editor.restore(whole);
