@@ -67,7 +67,7 @@ function drawText(card, active) {
   const diff = edited && level !== "off";
   refs.diff.hidden = !diff;
   refs.diff.lang = lang(card.language);
-  const context = active ? Infinity : 24; // a folded card has room for what was changed, not for the rest
+  const context = active ? Infinity : card.language === "zh" ? 20 : 40; // a folded card has room for what was changed, not for the rest
   refs.diff.replaceChildren(diff ? diffNodes(card.original, card.text.trim(), card.language, level, { context }) : "");
   const own = verdict === "added" || (edited && !active);
   refs.text.hidden = diff || (verdict === "added" && active);

@@ -67,7 +67,7 @@ export class Reasons {
   #set(reason) {
     this.card.reason = reason;
     this.card.error("");
-    this.render();
+    this.card.render();
     this.card.list.changed();
   }
 

@@ -82,14 +82,14 @@ function marked(tag, content) {
   return element;
 }
 
-/** What is the same, with its middle left out where it is longer than `context` on a side that meets a change. */
+/** What is the same, with what lies further than `context` from a change left out, at a blank where one is near. */
 function shortened(content, context, first, last) {
   if (first && last) return content;
   const letters = Array.from(content);
-  const head = first ? 0 : context;
-  const tail = last ? 0 : context;
-  if (letters.length <= head + tail + 3) return content;
-  return `${letters.slice(0, head).join("")}…${tail ? letters.slice(-tail).join("") : ""}`;
+  if (letters.length <= context * (first || last ? 1 : 2) + 3) return content;
+  const head = first ? "" : letters.slice(0, context).join("").replace(/(\s)\S{0,9}$/, "$1");
+  const tail = last ? "" : letters.slice(-context).join("").replace(/^\S{0,9}(\s)/, "$1");
+  return `${head}…${tail}`;
 }
 
 /**
