@@ -72,7 +72,6 @@ def script() -> dict[str, object]:
         "needsText": _("A clue needs a text."),
         "badSpan": _("The span ends before it starts."),
         "nothingChanged": _("Nothing was changed here: keep the clue, or change its text or span."),
-        "spanOnly": _("Only the span was changed: the clue counts as corrected."),
         "spanCorrects": _("The span was changed: the clue counts as corrected."),
         "rejectedSpan": _("A rejected clue keeps its span."),
         "noSpanYet": _("This clue has no span yet."),
