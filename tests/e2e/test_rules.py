@@ -96,7 +96,7 @@ def test_terms_then_training_with_feedback_then_the_test_then_the_work(
     page = someone.page
     if language == "zh":
         page.get_by_role("button", name="中文").click()
-        expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
+        expect(page.locator("html")).to_have_attribute("lang", "zh-Hans")
     someone.goto("/corpora/school/check/")
     expect(page.locator("[data-ref=failed]")).to_be_visible()
     page.click("[data-ref=terms]")
@@ -125,6 +125,7 @@ def test_a_manager_sees_who_stands_where_and_who_holds_what(
     workbench: Workbench, school: dict[str, str], person: Callable[..., Person]
 ) -> None:
     head = person("head", school["head"], width=390, height=844, color_scheme="dark")
+    head.expect_trouble("422")  # a share of 150 % is refused
     page = head.goto("/corpora/school/rules/")
     expect(page.locator("#id_terms")).to_have_value(TERMS)
     page.fill("#id_gold_share", "150")
