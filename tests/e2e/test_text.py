@@ -127,8 +127,8 @@ def test_the_draft_is_there_marked_and_changes_its_mark(
 def test_a_summary_streams_in_and_takes_nothing_away(
     llm: scripted_server.Running, clips_of: Callable[[str], str], person: Callable[..., Person]
 ) -> None:
-    mo = person("mo", clips_of("mo"))
-    page = open_check(mo)
+    mai = person("mai", clips_of("mai"))
+    page = open_check(mai)
     keep_all(page)
     page.fill("#description-en", "My own words.")
     page.keyboard.press("Escape")
@@ -137,18 +137,17 @@ def test_a_summary_streams_in_and_takes_nothing_away(
     expect(proposal).to_contain_text("From the clues")
     expect(page.locator("[data-ref=proposalAccept]")).to_be_hidden()  # it is still being written
     expect(page.locator("#description-en")).to_have_value("My own words.")
-    mo.shot("text-3-streaming")
+    mai.shot("text-3-streaming")
     expect(page.locator("[data-ref=proposalStatus]")).to_have_text("written by the text model", timeout=60_000)
     expect(proposal.locator("del").first).to_be_visible()
     expect(page.locator("#description-en")).to_have_value("My own words.")
-    mo.shot("text-4-proposed")
+    mai.shot("text-4-proposed")
     page.locator("[data-append][data-language=en]").first.click()
     assert page.input_value("#description-en").startswith("My own words. From the clues")
     page.click("[data-ref=proposalAccept]")
     expect(page.locator("[data-ref=proposal]")).to_be_hidden()
     assert page.input_value("#description-en").startswith("From the clues")
     expect(page.locator("[data-ref=drafted]")).to_contain_text("written by the text model")
-    assert page.locator("[data-ref=ovEn] .chip").count() >= 1
     page.locator(".clue").first.focus()
     page.keyboard.press("Control+z")
     assert page.input_value("#description-en").startswith("My own words. From")
