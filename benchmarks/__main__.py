@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import annotation, freeze, large_run, media, prelabel, quality, train
+from . import annotation, freeze, large_run, media, page, prelabel, quality, train
 from .figures import machine
 from .world import use_django, world
 
-PARTS = ("media", "train", "annotation", "prelabel", "freeze", "large_run", "quality")
+PARTS = ("media", "train", "annotation", "prelabel", "freeze", "large_run", "page", "quality")
 
 
 def main() -> int:
@@ -53,6 +53,7 @@ def main() -> int:
         part("prelabel", lambda: prelabel.measure(ours, "full"))
         part("freeze", lambda: freeze.measure(ours, "full", "small"))
         part("large_run", lambda: large_run.measure(ours))
+        part("page", lambda: page.measure(ours))
         part("quality", lambda: quality.measure(ours, chosen.annotations))
     chosen.out.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n")
     print(json.dumps({"out": str(chosen.out), "failed": failed}))

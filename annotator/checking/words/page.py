@@ -82,7 +82,6 @@ def script() -> dict[str, object]:
         "pressKey": _("press a key"),
         "keyOf": _("Key for: %s"),
         "keyTaken": _("%1 is the key for “%2” already. Choose another one."),
-        "keyReserved": _("%s belongs to the browser. Choose another one."),
         "keyKept": _("%1 now does: %2"),
         "keysNotKept": _("The keys hold on this page only; they could not be stored: %s"),
         "found": _("%s found"),

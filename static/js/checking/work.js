@@ -12,8 +12,3 @@ export function partActions(player, editor, context = null) {
     ...textActions(editor),
   };
 }
-
-/** The names of those that change what is said. */
-export function editingActions(editor, player) {
-  return Object.keys({ ...clueActions(editor, player), ...textActions(editor) });
-}
