@@ -211,7 +211,7 @@ def test_two_annotators_and_a_reviewer_work_on_one_corpus_at_once(
     expect(waiting.locator(".compare-row.is-active td.is-taken")).to_have_count(1)
     waiting.keyboard.press("Shift+a")
     expect(row(waiting, "ov_labels").last.locator(".tag")).to_have_count(2)
-    expect(waiting.locator("[data-ref=resultState]")).to_contain_text("own words")
+    expect(waiting.locator("[data-ref=resultState]")).to_have_text("Record: put together from A1, A2")
     waiting.keyboard.press("Control+z")
     expect(row(waiting, "ov_labels").last.locator(".tag")).to_have_count(1)
     waiting.keyboard.press("Control+Shift+z")

@@ -196,6 +196,7 @@ export class Compare {
         take.textContent = same ? "✓" : this.text.take;
         take.title = same ? this.text.taken : this.text.take;
       }
+      known ||= this.#gathered(row, part, cells).length > 0;
       element.classList.toggle("is-own", !known);
       last.classList.toggle("is-taken", !known);
       if (row.kind === "whole") last.replaceChildren(make("strong", "", this.text.record));
@@ -211,10 +212,20 @@ export class Compare {
       if (row.kind === "whole") continue;
       const part = partOf(result, row, this.rows);
       const who = cells.filter(({ part: said }) => samePart(row, said, part));
-      if (!who.length) own = true;
+      const gathered = who.length ? [] : this.#gathered(row, part, cells);
+      for (const { annotation } of gathered) names.add(annotation.annotator);
+      if (!who.length) own ||= !gathered.length;
       else if (!who.some(({ annotation }) => names.has(annotation.annotator))) names.add(who[0].annotation.annotator);
     }
     return { names: [...names], own };
+  }
+
+  /** Labels that all are somebody's, though no one's set: whose they are. */
+  #gathered(row, part, cells) {
+    if (row.kind !== "ov_labels") return [];
+    const all = [...part.zh, ...part.en];
+    const from = cells.filter(({ part: said }) => all.some((label) => said.zh.includes(label) || said.en.includes(label)));
+    return all.every((label) => from.some(({ part: said }) => said.zh.includes(label) || said.en.includes(label))) ? from : [];
   }
 
   #who(annotation) {
