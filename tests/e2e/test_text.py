@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -241,7 +241,8 @@ def test_sentences_name_their_clues_and_tell_when_those_change(
     page.keyboard.press("3")
     expect(marks.first).to_have_class("sentence-mark sentence-mark--changed")
     page.keyboard.press("Escape")
-    for width, height, scheme in ((390, 844, "light"), (1440, 900, "dark")):
+    sizes: tuple[tuple[int, int, Literal["light", "dark"]], ...] = ((390, 844, "light"), (1440, 900, "dark"))
+    for width, height, scheme in sizes:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=scheme)
         page.locator("#description-zh").scroll_into_view_if_needed()
