@@ -302,7 +302,7 @@ def test_a_review_on_a_phone_in_chinese(workbench: Workbench, clips: Path, perso
     )
     expect(tabs.nth(1)).to_have_attribute("aria-pressed", "true")
     taken = row(page, "description:zh").nth(1)
-    expect(taken.locator("ins")).to_have_text("苦")
+    expect(taken.locator("ins")).to_contain_text("苦")
     zoe.shot("45-review-phone-zh")
     taken.locator(".take").tap()
     tabs.nth(2).tap()
