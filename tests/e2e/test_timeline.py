@@ -46,8 +46,20 @@ SETTLED = """() => new Promise((done) => {
   const look = () => (ready() ? setTimeout(() => done(video.currentTime), 60) : setTimeout(look, 20));
   look();
 })"""
+SWITCHES = """() => {
+  const name = document.querySelector('[data-ref=clipName]');
+  window.switched = new Promise((done) => new MutationObserver(() => {
+    const started = performance.now();
+    const look = () => {
+      const video = document.querySelector('[data-ref=video]');
+      if (video.readyState >= 2) done([name.textContent, performance.now() - started]);
+      else setTimeout(look, 5);
+    };
+    look();
+  }).observe(name, { childList: true, characterData: true, subtree: true }));
+}"""
 CLIPS = ("film_1", "film_2", "film_3", "still")
-CORPORA = ("axis", "quiet", "bare", "nomedia", "sound", "picture", "words")
+CORPORA = ("axis", "quiet", "bare", "nomedia", "sound", "picture", "words", "many")
 
 
 def ffmpeg(*arguments: str) -> None:
@@ -87,6 +99,8 @@ def tia(workbench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> str:
             (folder / slug / "au" / f"{slug}.csv").write_bytes(
                 (folder / "made" / "au" / f"{made[number].stem}.csv").read_bytes()
             )
+    for number in (1, 2):
+        (folder / "many" / f"many_{number}.mp4").write_bytes(made[number].read_bytes())
     row = {"name": "gone", "duration": 4.0, "subtitle_en": "Only words are left.", "clues": [
         {"modality": "text", "aspect": "content", "language": "en", "text": "The words are sad.", "source": "hand"}
     ]}  # fmt: skip
@@ -441,6 +455,25 @@ def test_isolated_work_shows_and_opens_its_own_only(tia: str, person: Callable[.
     assert not any(claimed(page)["clip"]["media"][key] for key in ("video", "audio", "poster", "peaks", "tracks"))
     expect(page.locator("[data-ref=noMedia]")).to_have_text("This task shows the words alone.")
     someone.shot("timeline-words")
+
+
+def test_the_next_clip_is_there_at_once(tia: str, person: Callable[..., Person]) -> None:
+    someone = person("tia", tia)
+    fetched: list[str] = []
+    someone.page.on("request", lambda request: fetched.append(request.url) if "/media/" in request.url else None)
+    page = open_check(someone, "many")
+    ahead = lambda: page.evaluate("0") == 0 and len({url for url in fetched if url.endswith("/video")}) == 2  # noqa: E731
+    assert eventually(ahead, 20), fetched  # the second clip's is asked for while the first one is shown
+    page.wait_for_timeout(2000)
+    page.evaluate(SWITCHES)
+    page.fill("#description-en", "Somebody frowns.")
+    page.keyboard.press("Control+Enter")
+    name, milliseconds = page.evaluate("window.switched")
+    assert name == "many_2"
+    assert milliseconds < 200
+    assert len([url for url in fetched if url.endswith(("/peaks", "/tracks"))]) == len(
+        {url for url in fetched if url.endswith(("/peaks", "/tracks"))}
+    )
 
 
 def test_in_the_dark_in_chinese_and_on_a_phone(tia: str, person: Callable[..., Person]) -> None:
