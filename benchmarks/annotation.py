@@ -22,6 +22,7 @@ ANNOTATORS = 8
 PAIRS = 150
 PAGES = 30
 CHUNK = 10_000
+JUDGED = 45_000  # clues with verdicts: those of 15,000 clips
 
 
 class Hold(NamedTuple):
@@ -123,7 +124,19 @@ def load(manager: Client, slug: str, clips: int) -> dict[str, Any]:
     held = manager("GET", f"/corpora/{slug}/progress/").json()["clips"]["total"]
     if held != clips:
         raise Refused(f"bulk: {held} of {clips} clips are there")
-    return {"import_s": round(took, 1), "import_clips_per_s": round(clips / took)}
+    return {"import_s": round(took, 1), "import_clips_per_s": round(clips / took), **judged(slug)}
+
+
+def judged(slug: str) -> dict[str, Any]:
+    """The evidence gate's verdicts on the clues that will be handed out first, as a worker gives them."""
+    from annotator.clips.models import Corpus
+    from annotator.prelabels.gating import judge_pending
+
+    began, found, left = time.perf_counter(), 0, True
+    while left and found < JUDGED:
+        some, left = judge_pending(Corpus.objects.get(slug=slug), seconds=2)
+        found += some
+    return {"judged_clues": found, "judged_per_s": round(found / (time.perf_counter() - began))}
 
 
 def alone(annotator: Client, slug: str) -> dict[str, Any]:

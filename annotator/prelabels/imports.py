@@ -24,6 +24,7 @@ from .models import ASPECTS, MODALITIES, Clue, PreLabeller
 from .outputs import Drafted, supersede_many
 
 BATCH = 500
+JUDGED_AT_ONCE = 200  # clues of a manifest
 MAX_TEXT = 20_000  # characters of one clue
 ASPECT_OF = {"visual": "expression", "audio": "tone", "text": "content"}
 NAME_COLUMNS = ("name", "names")
@@ -226,7 +227,8 @@ def import_clues(corpus: Corpus, clues: dict[int, list[dict[str, Any]]]) -> set[
     """Clues that came with a manifest's rows, by clip id; the ids of the clips whose clues changed.
 
     Call it inside the transaction that stores the rows. Clues of one source with the same modality, aspect and
-    language become one: a pre-labeller has one current clue of a kind.
+    language become one: a pre-labeller has one current clue of a kind. The evidence gate judges a few at once, many
+    by a worker.
     """
     sources: dict[str, PreLabeller] = {}
     drafted: list[Drafted] = []
@@ -237,7 +239,10 @@ def import_clues(corpus: Corpus, clues: dict[int, list[dict[str, Any]]]) -> set[
             provenance = {"prelabeller": name, "media_sha256": clip.media_sha256}
             drafted.append(Drafted(clip, sources[name], items, provenance))
     before = _current(drafted)
-    gating.judge_stored([clue for rows in supersede_many(drafted) for clue in rows])
+    at_once = sum(len(each.items) for each in drafted) <= JUDGED_AT_ONCE
+    stored = [clue for rows in supersede_many(drafted, judge=at_once) for clue in rows]
+    if at_once:  # nobody waits for a large file's verdicts: the scheduler's next turn takes them up
+        gating.judge_stored(stored)
     return {clip_id for clip_id, _clue in before ^ _current(drafted)}
 
 

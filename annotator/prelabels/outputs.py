@@ -124,15 +124,16 @@ def supersede(
     return supersede_many([Drafted(clip, prelabeller, list(items), provenance, job, only)])[0]
 
 
-def supersede_many(drafted: Sequence[Drafted]) -> list[list[Clue]]:
+def supersede_many(drafted: Sequence[Drafted], *, judge: bool = True) -> list[list[Clue]]:
     """Make each one's items the current clues of its pre-labeller on its clip; call it with the clips locked.
 
     A clue stays the current one (checks go on referring to it) where neither its content changed nor the person of
     whom it speaks; all others of the pre-labeller (or only those of one modality, aspect and language) get their end
-    time. Returns the current clues of each, in the order of its items: three statements for all.
+    time. Returns the current clues of each, in the order of its items: three statements for all. Without `judge` what
+    is new waits for a worker to hold it against the evidence (`gating.judge_pending`).
     """
     if len({(each.clip.pk, each.prelabeller.pk) for each in drafted}) < len(drafted):
-        return [supersede_many([each])[0] for each in drafted]
+        return [supersede_many([each], judge=judge)[0] for each in drafted]
     current: dict[tuple[int, int], dict[tuple[str, str, str], Clue]] = defaultdict(dict)
     rows = Clue.objects.filter(
         clip__in={each.clip.pk for each in drafted},
@@ -159,7 +160,8 @@ def supersede_many(drafted: Sequence[Drafted]) -> list[list[Clue]]:
         found.append(mine)
     if ended:
         Clue.objects.filter(pk__in=ended).update(superseded_at=Now())
-    gating.judge_new(new)
+    if judge:
+        gating.judge_new(new)
     Clue.objects.bulk_create(new)
     return found
 

@@ -54,7 +54,7 @@ def read(text: str, modality: str) -> tuple[Claim, ...]:
     return _read(text, modality, load())
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=4096)
 def _read(text: str, modality: str, lexicon: Lexicon) -> tuple[Claim, ...]:
     return tuple(find(text, modality, lexicon))
 
