@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 THRESHOLD = 0.5
+# Where a sentence may end: its marks, then the quotes and brackets that they close.
 _END = {
-    "zh": re.compile(r"(?<=[。！？；!?;])|\n+"),
-    "en": re.compile(r"(?<=[.!?;])\s+|\n+"),
+    "zh": re.compile(r"""([。！？；!?;]+)([”’」』）)》】"]*)|(?<=[\u3400-\u9fff])(\.)(?=[\s\u3400-\u9fff]|$)"""),
+    "en": re.compile(r"""([.!?;…]+)(["'”’)\]]*)(?=\s)"""),
 }
+_TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "cf", "approx"))
+_NUMBERED = frozenset(("no", "nos", "fig", "p", "pp"))  # with the number that follows
 _OPENING = {
     "visual": re.compile(r"在视频|从视频|画面中|\bin the video\b|\bvisually\b", re.IGNORECASE),
     "audio": re.compile(r"在音频|从音频|\bin the audio\b|\btone of voice\b", re.IGNORECASE),
@@ -27,7 +30,40 @@ _COMMON = frozenset(
 
 def split(text: str, language: str) -> list[str]:
     """The sentences of a description, in order, without surrounding blanks."""
-    return [part.strip() for part in _END[language].split(text) if part and part.strip()]
+    found = []
+    for line in text.split("\n"):
+        start = 0
+        for match in _END[language].finditer(line):
+            end = _end_of(line, start, match, language)
+            if end is not None:
+                found.append(line[start:end])
+                start = end
+        found.append(line[start:])
+    return [part.strip() for part in found if part.strip()]
+
+
+def _end_of(line: str, start: int, match: re.Match[str], language: str) -> int | None:
+    """Where the sentence from `start` ends by these marks; None where it goes on."""
+    marks, closing = match[1] or match[match.re.groups] or "", match[2] or ""
+    if language == "zh":
+        end = match.start() + len(marks)
+        for sign in closing:
+            if sign == '"' and line[start:end].count('"') % 2 == 0:
+                break  # it opens the next one
+            end += 1
+        return end
+    following = line[match.end() :].lstrip()[:1]
+    lower = "a" <= following <= "z"
+    if closing or "…" in marks or ".." in marks:
+        return None if lower else match.end()
+    if marks == "." and (found := re.search(r"[A-Za-z.]+$", line[start : match.start()])):
+        word = found[0]
+        short = word.lower()
+        goes_on = short in _TITLES or re.fullmatch(r"[A-HJ-Z]", word)  # an initial; "I." is a word
+        goes_on = goes_on or (short in _NUMBERED and following.isdecimal())
+        if goes_on or (lower and (short == "etc" or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word))):
+            return None
+    return match.end()
 
 
 def features(text: str, language: str) -> set[str]:
