@@ -60,7 +60,7 @@ def test_the_annotator_sees_what_the_signals_say_before_deciding(
 ) -> None:
     gil = person("gil", passwords["gil"])
     page = gil.goto("/corpora/gate/check/")
-    card = page.locator("article.clue").first
+    card = page.locator(".clue").first
     findings = card.locator(".finding")
     expect(findings).to_have_count(2)
     expect(findings.nth(0)).to_contain_text("✗ contradicted lowered brows")

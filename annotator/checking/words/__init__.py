@@ -4,9 +4,14 @@ from . import clues, page, player, review, text
 
 
 def script() -> dict[str, object]:
-    """Every word that the scripts in static/js/checking/ use, by key; a key stands in one part only."""
+    """Every word that the scripts in static/js/checking/ use, by key.
+
+    Raises ValueError where a key stands in two parts: one would say the other's word.
+    """
     found: dict[str, object] = {}
     for part in (page, player, clues, text, review):
         own = part.script()
+        if doubled := sorted(found.keys() & own.keys()):
+            raise ValueError(f"words in more than one part: {', '.join(doubled)}")
         found |= own
     return found

@@ -25,7 +25,7 @@ def script() -> dict[str, object]:
         "soundHidden": _("The sound is hidden in this task."),
         "noVoice": _("Nothing is loud enough here to measure pitch or intensity."),
         "pitch": _("Pitch"),
-        "intensity": _("Intensity"),
+        "level": _("Intensity"),
         "contextPrevious": _("Context, not the clip: the one before"),
         "contextNext": _("Context, not the clip: the one after"),
         "contextNone": _("There is no such clip of the same source."),

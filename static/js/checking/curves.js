@@ -202,7 +202,7 @@ export class Curves {
       const db = intensity?.db[nearest(intensity.t, seconds)];
       const rows = [];
       if (pitch) rows.push(["tl-pitch", this.words.pitch, hz == null ? "–" : `${Math.round(hz)} Hz`]);
-      if (intensity) rows.push(["tl-level", this.words.intensity, db == null ? "–" : `${Math.round(db)} dB`]);
+      if (intensity) rows.push(["tl-level", this.words.level, db == null ? "–" : `${Math.round(db)} dB`]);
       fill(voiceValues, rows);
     }
   }

@@ -207,6 +207,7 @@ export class Editor {
     for (const [side, box] of [["zh", this.refs.pairsZh], ["en", this.refs.pairsEn]]) {
       const other = otherOf(side);
       const words = this.readOnly ? [] : this.vocabulary.pairs(this.labels(other).items, side, this.labels(side).items).slice(0, 4);
+      const at = [...box.children].indexOf(document.activeElement);
       box.replaceChildren(
         ...words.map((word) => {
           const button = document.createElement("button");
@@ -218,6 +219,7 @@ export class Editor {
           return button;
         }),
       );
+      if (at >= 0) (box.children[Math.min(at, words.length - 1)] || this.labels(side).input).focus();
     }
   }
 
@@ -283,7 +285,7 @@ export class Editor {
       this.then = then;
       this.refs.staleText.textContent = this.text.behind.replace("%a", languages[behind]).replace("%b", languages[otherOf(behind)]);
       this.refs.staleAsk.hidden = false;
-      first = this.refs.staleTranslate;
+      first = this.refs.staleConfirm;
     }
     this.#show(first);
     return first === null;

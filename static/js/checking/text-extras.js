@@ -34,7 +34,6 @@ export class Extras {
     this.felt.lock(readOnly);
     this.shown.lock(readOnly);
     refs.replyRow.hidden = !(claim.returned || body?.reply);
-    refs.returnedReason.textContent = claim.returned?.reason || "";
     refs.extras.open = Boolean(body?.display || body?.conflict);
   }
 

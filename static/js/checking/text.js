@@ -28,12 +28,20 @@ export class Descriptions {
         onChange();
       });
       this.fields[language].addEventListener("change", () => !this.stale && this.#inStep());
+      this.#grow(this.fields[language]);
     }
-    refs.keepDraft.addEventListener("click", () => {
+    refs.keepDraft.addEventListener("click", ({ detail }) => {
       for (const language of LANGUAGES) if (this.states[language] === "machine") this.states[language] = "confirmed";
       this.#draw();
+      if (!detail) this.fields[LANGUAGES.find((language) => this.states[language]) || "en"].focus(); // by a key: the button is gone
       onChange();
     });
+  }
+
+  /** A field is high while one is in it; low again only when a click has landed, or that would miss what it aims at. */
+  #grow(field) {
+    field.addEventListener("focus", () => field.classList.add("is-open"));
+    field.addEventListener("blur", () => setTimeout(() => field === document.activeElement || field.classList.remove("is-open"), 400));
   }
 
   /** Show what a body says; `origin` names who drafted what was not written by a person. */
