@@ -16,13 +16,15 @@ class CheckingConfig(AppConfig):
 
         from annotator.clips import hooks, media
         from annotator.clips.models import Corpus
-        from annotator.clips.signals import clip_withdrawn, clips_changed
+        from annotator.clips.signals import clip_withdrawn, clips_changed, subtitles_changed
         from annotator.prelabels import selection
         from annotator.prelabels.signals import draft_written
 
-        from . import invariants, leases, panels, queries, rules_views
+        from . import invariants, leases, panels, queries, rules, rules_views
 
         clips_changed.connect(_open_slots, dispatch_uid="checking.open_slots")
+        subtitles_changed.connect(_fit_languages, dispatch_uid="checking.fit_languages")
+        hooks.corpus_problems.append(rules.problems)
         user_logged_out.connect(_let_go, dispatch_uid="checking.let_go")
         pre_save.connect(_note_overlap, sender=Corpus, dispatch_uid="checking.note_overlap")
         post_save.connect(_fit_slots, sender=Corpus, dispatch_uid="checking.fit_slots")
@@ -41,6 +43,12 @@ def _open_slots(*, corpus: Any, clip_ids: Any, **_kwargs: Any) -> None:
     from . import services
 
     services.open_slots(corpus, list(clip_ids))
+
+
+def _fit_languages(*, corpus: Any, clip_ids: Any, **_kwargs: Any) -> None:
+    from . import services
+
+    services.fit_languages(corpus, list(clip_ids))
 
 
 def _let_go(*, user: Any, **_kwargs: Any) -> None:

@@ -22,7 +22,8 @@ COLUMNS = (
 )
 Z = 1.959963984540054  # of the normal distribution, for 95 %
 
-# The last version that each annotator submitted; a correction into another language says nothing of the words.
+# The last version that each annotator submitted, gold clips apart (the gate never judged a planted error); a
+# correction into another language says nothing of the words.
 _CHECKS = """
     decisions AS (
       SELECT DISTINCT ON (annotation.claim_id, "check".clue_id) "check".clue_id, "check".verdict AS did,
@@ -30,6 +31,7 @@ _CHECKS = """
       FROM checking_check "check"
         JOIN checking_annotation annotation ON annotation.id = "check".annotation_id
         JOIN checking_claim lease ON lease.id = annotation.claim_id AND lease.state = 'submitted'
+        JOIN checking_slot slot ON slot.id = lease.slot_id AND slot.kind = 'annotate'
         JOIN clips_clip clip ON clip.id = annotation.clip_id
       WHERE clip.corpus_id = %(corpus)s AND clip.withdrawn_at IS NULL AND "check".clue_id IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM checking_annotation later

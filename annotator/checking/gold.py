@@ -47,7 +47,7 @@ def next_item(
             return None
         # Every person in an order of their own: colleagues cannot tell each other which one comes next.
         words = Concat(Cast("id", TextField()), Value(f" {user.pk}"))
-        rows = items_for(user, corpus, "check").order_by(MD5(words), "id")
+        rows = _spoken(items_for(user, corpus, "check"), user, corpus).order_by(MD5(words), "id")
     else:
         purpose = PURPOSE_OF_STAGE[stage]
         since = Standing.objects.filter(user_id=user.pk, corpus_id=corpus.pk).values("since")[:1]
@@ -57,6 +57,16 @@ def next_item(
         rows = items_for(user, corpus, purpose).order_by("id")
     item = rows.select_related("clip").first()
     return None if item is None else (item, planted_for(user, item, rules))
+
+
+def _spoken(rows: QuerySet[GoldItem], user: Any, corpus: Corpus) -> QuerySet[GoldItem]:
+    """Those in the languages that the person wants, like everything else that they get."""
+    known = Standing.objects.filter(user_id=user.pk, corpus_id=corpus.pk)
+    wanted = known.values_list("languages", flat=True).first() or 0
+    for bit, language in ((1, "zh"), (2, "en")):
+        if wanted & bit:
+            rows = rows.filter(clip__subtitles__language=language)
+    return rows
 
 
 def planted_for(user: Any, item: GoldItem, rules: CheckingRules) -> PlantedError | None:
@@ -107,12 +117,12 @@ def mark(user: Any, record: Record, purpose: str, note: str = "") -> GoldItem:
     if clip.withdrawn_at:
         raise Conflict(_("The clip “%(name)s” was withdrawn.") % {"name": clip.name}, code="gone")
     ordinary = Slot.objects.filter(clip=clip, kind="annotate")
+    ordinary.filter(state="open").update(state="closed")  # waits for who is just taking one, who is seen then
     if ordinary.filter(state="claimed").exists():
         raise Conflict(
             _("Somebody is annotating “%(name)s”: make it a gold clip when they are done.") % {"name": clip.name},
             code="in-work",
         )
-    ordinary.filter(state="open").update(state="closed")
     old = GoldItem.objects.select_for_update().filter(clip=clip).first()
     values = {"purpose": purpose, "note": note.strip(), "revision_id": record.current_id, "active": True}
     if old is None:

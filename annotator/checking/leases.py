@@ -51,8 +51,10 @@ def open_slots(corpus: Corpus, clip_ids: Sequence[int] | None = None) -> int:
     """
     where = "" if clip_ids is None else "AND clip.id = ANY(%s)"
     sql = f"""
-        INSERT INTO {Slot._meta.db_table} (corpus_id, clip_id, kind, number, state, priority, mode, languages)
-        SELECT clip.corpus_id, clip.id, 'annotate', number, 'open', clip.priority,
+        INSERT INTO {Slot._meta.db_table} (corpus_id, clip_id, kind, number, state, priority, score, mode, languages)
+        SELECT clip.corpus_id, clip.id, 'annotate', number, 'open', clip.priority, COALESCE((
+            SELECT max(known.score) FROM {Slot._meta.db_table} known
+            WHERE known.clip_id = clip.id AND known.kind = 'annotate'), 0),
           COALESCE(rules.modes->>((number - 1) %% jsonb_array_length(rules.modes)), ''), COALESCE((
             SELECT bit_or(CASE spoken.language WHEN 'zh' THEN 1 ELSE 2 END)
             FROM {Subtitle._meta.db_table} spoken WHERE spoken.clip_id = clip.id), 0)
@@ -266,7 +268,7 @@ def _as_id(value: int) -> int:
 def hold(claim: Claim, *, extend: bool = False) -> bool:
     """Whether a locked claim holds its slot; one whose slot is still free takes it back. False when it is lost.
 
-    Where the slot was taken, any other free slot of the same clip and kind serves as well. Raises Conflict for a
+    Where the slot was taken, any other free slot of the same clip, kind and mode serves as well. Raises Conflict for a
     claim that ended (skipped, released, submitted).
     """
     if claim.state in ("submitted", "skipped", "released"):
@@ -280,7 +282,7 @@ def hold(claim: Claim, *, extend: bool = False) -> bool:
     else:
         slot = (
             Slot.objects.select_for_update(skip_locked=True)
-            .filter(clip_id=claim.clip_id, kind=claim.slot.kind, state="open")
+            .filter(clip_id=claim.clip_id, kind=claim.slot.kind, mode=claim.slot.mode, state="open")
             .order_by("number")
             .first()
         )

@@ -47,6 +47,8 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
     blind = arm == "blind" or bool(rules.get("blind_sources"))
     spoken = (facts["subtitles"] or {}) if mode in ("", "text") else {}
     draft = facts["draft"] or {"body": None, "version": 0}
+    if claim.return_reason:
+        draft["body"] = _with_work(claim, draft["body"])
     kind = facts["slot"]["kind"]
     payload: dict[str, Any] = {
         "id": claim.pk,
@@ -74,7 +76,7 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
         "guideline": corpus["guideline"],
         "suggestion": None if mode or arm != "shown" else _suggestion(facts["coarse"]),
         "au": facts["au"] if mode in ("", "visual") else None,
-        "people": facts["people"],
+        "people": facts["people"] if mode in ("", "visual") else 0,
     }
     if kind == "review":
         annotations = current_annotations(claim.clip_id)
@@ -84,6 +86,16 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
         clues = [_offered(row, facts["planted"]) for row in facts["clues"] if mode in ("", row["modality"])]
         payload["clues"] = [{**clue, "source": None} for clue in clues] if blind else clues
     return payload
+
+
+def _with_work(claim: Claim, draft: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The draft of what was returned goes on from the work that was handed in: a last version tells all of it."""
+    last = claim.annotations.order_by("-revision").first()
+    done = (last.work if last else None) or {}
+    told = (draft or {}).get("work") or {}
+    if draft is None or not done or (told.get("active_s") or 0) >= (done.get("active_s") or 0):
+        return draft
+    return {**draft, "work": done}
 
 
 def _offered(row: Mapping[str, Any], planted: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -152,7 +152,9 @@ def annotations_of(clip: Clip) -> QuerySet[Annotation]:
 
 
 def progress(corpora: Sequence[Corpus], user: Any) -> dict[int, dict[str, Any]]:
-    """Slots by kind and state, records by grade, and what there is to do for `user`, by corpus id: five queries."""
+    """Slots by kind and state, records by grade, and what there is to do for `user`, by corpus id: six queries.
+
+    Who does not manage gold clips is not told that there are any."""
     keys = [corpus.pk for corpus in corpora]
     may_annotate = set(corpora_where(user, "claim.annotate").filter(pk__in=keys).values_list("pk", flat=True))
     may_review = set(corpora_where(user, "claim.review").filter(pk__in=keys).values_list("pk", flat=True))
@@ -167,6 +169,10 @@ def progress(corpora: Sequence[Corpus], user: Any) -> dict[int, dict[str, Any]]:
     slots = Slot.objects.filter(corpus_id__in=keys).values_list("corpus_id", "kind", "state")
     for key, kind, state, number in slots.annotate(n=Count("id")).order_by():
         found[key]["slots"].setdefault(kind, {})[state] = number
+    knows = set(corpora_where(user, "gold.manage").filter(pk__in=keys).values_list("pk", flat=True))
+    for key in keys:
+        if key not in knows:
+            _without_gold(found[key]["slots"])
     records = Record.objects.filter(corpus_id__in=keys, clip__withdrawn_at=None).values_list("corpus_id", "grade")
     for key, grade, number in records.annotate(n=Count("id")).order_by():
         found[key]["records"][grade] = number
@@ -174,6 +180,17 @@ def progress(corpora: Sequence[Corpus], user: Any) -> dict[int, dict[str, Any]]:
     for key, state, number in mine.values_list("corpus_id", "state").annotate(n=Count("id")).order_by():
         found[key]["mine"][state] = number
     return found
+
+
+def _without_gold(slots: dict[str, dict[str, int]]) -> None:
+    """Counts in which a gold clip that somebody takes looks like any other: one less to do, one more in work."""
+    gold_slots, annotate = slots.pop("gold", {}), slots.get("annotate", {})
+    held, done = gold_slots.get("claimed", 0), gold_slots.get("done", 0)
+    if held or done:
+        annotate["open"] = max(annotate.get("open", 0) - held, 0)
+        annotate["claimed"] = annotate.get("claimed", 0) + held
+        annotate["done"] = annotate.get("done", 0) + done
+        slots["annotate"] = annotate
 
 
 def may_see_annotations(user: Any, clip: Clip) -> bool:

@@ -4,7 +4,7 @@ Where a corpus has rules of its own (`CheckingRules`), they are asked first: ter
 which pre-labels are shown. A corpus without them pays for nothing of that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from annotator.clips.access import corpus_for, require
-from annotator.clips.models import Clip, Corpus
+from annotator.clips.models import Clip, Corpus, Subtitle
 from annotator.core import audit
 from annotator.core.errors import Invalid
 from annotator.core.permissions import allowed
@@ -106,7 +106,7 @@ def _next_by_rules(user: Any, corpus: Corpus, kind: str, ahead: bool) -> tuple[C
         if claim is None and kind == "annotate":
             item = gold.next_item(user, corpus, rules, stage)
             if item is not None:
-                return _gold_claim(user, corpus, *item), True
+                return _gold_claim(user, rules, *item), True
             if stage != "passed":  # the next of them is with this person already, or somebody must add some
                 return None, False
         if claim is None:
@@ -130,12 +130,19 @@ def fit_offer(claim: Claim) -> None:
         claim.__dict__.pop("facts", None)
 
 
-def _gold_claim(user: Any, corpus: Corpus, item: GoldItem, planted: PlantedError | None) -> Claim:
-    """A gold slot of its own for this person, and the claim on it; inside the person's turn."""
+def _gold_claim(user: Any, rules: CheckingRules, item: GoldItem, planted: PlantedError | None) -> Claim:
+    """A gold slot of its own for this person, and the claim on it; inside the person's turn.
+
+    It shows what an ordinary claim on the clip could show this person: one of the rules' modes, and the pre-labels of
+    the arm drawn for the pair. A planted error comes where it is shown, else not at all.
+    """
+    corpus = rules.corpus
     clip = Clip.objects.select_for_update(of=("self",), no_key=True).get(pk=item.clip_id)
     last = Slot.objects.filter(clip=clip, kind="gold").aggregate(last=Max("number"))["last"] or 0
-    slot = Slot.objects.create(corpus=corpus, clip=clip, kind="gold", number=last + 1, state="claimed")
-    offered = leases.offer(clip.pk)
+    mode = rules.modes[int(arms.uniform("mode", item.pk, user.pk) * len(rules.modes))]
+    slot = Slot.objects.create(corpus=corpus, clip=clip, kind="gold", number=last + 1, state="claimed", mode=mode)
+    arm = arms.choose(rules, clip.pk, user.pk) if item.purpose == "check" else "shown"
+    offered = [] if arm == "none" else leases.offer(clip.pk, mode)
     claim = Claim.objects.create(
         slot=slot,
         clip=clip,
@@ -143,6 +150,7 @@ def _gold_claim(user: Any, corpus: Corpus, item: GoldItem, planted: PlantedError
         user=user,
         lease_end=leases.lease_from(leases.database_now()),
         offered=offered,
+        arm=arm,
         planted=planted if planted is not None and planted.clue_id in offered else None,
     )
     # The trail says what everybody may read: that a clip was taken, not that it was gold.
@@ -176,6 +184,28 @@ def row(model: Any, values: Mapping[str, Any]) -> Any:
         datetime.fromisoformat(values[name]) if name in _MOMENTS and values[name] else values[name] for name in names
     ]
     return model.from_db("default", names, told)
+
+
+def fit_languages(corpus: Corpus, clip_ids: Sequence[int]) -> int:
+    """The slots of these clips say in which languages the clip speaks, as its subtitles are now; how many changed."""
+    sql = f"""
+        WITH spoken AS (
+          SELECT clip.id AS clip_id, COALESCE(bit_or(CASE said.language WHEN 'zh' THEN 1 ELSE 2 END)
+            FILTER (WHERE said.id IS NOT NULL), 0) AS bits
+          FROM unnest(%s::bigint[]) clip (id) LEFT JOIN {Subtitle._meta.db_table} said ON said.clip_id = clip.id
+          GROUP BY clip.id
+        ), held AS (
+          SELECT slot.id, spoken.bits FROM {Slot._meta.db_table} slot JOIN spoken USING (clip_id)
+          WHERE slot.kind = 'annotate' AND slot.languages <> spoken.bits ORDER BY slot.id FOR NO KEY UPDATE OF slot
+        )
+        UPDATE {Slot._meta.db_table} slot SET languages = held.bits FROM held WHERE held.id = slot.id
+    """  # noqa: S608 - table names only
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [list(clip_ids)])
+        changed = cursor.rowcount
+    if changed:
+        forget_places(corpus.pk)  # what was passed over may be wanted now
+    return changed
 
 
 def forget_places(corpus_id: int, user_id: int | None = None) -> None:

@@ -163,6 +163,13 @@ def change(user: Any, corpus: Corpus, values: Any, *, replace: bool = False) -> 
     return rules
 
 
+def problems(corpus: Corpus) -> dict[str, str]:
+    """What the rules say against a corpus as somebody wants to save it, by field."""
+    if corpus.pk and corpus.review != "required" and any(of(corpus).modes):
+        return {"review": _("Its rules show one modality alone, which needs a review: change the rules first.")}
+    return {}
+
+
 def _parse(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     clean: dict[str, Any] = {}
     errors: dict[str, str] = {}

@@ -12,7 +12,7 @@ from annotator.prelabels.services import clues_for
 from . import records
 from .leases import claim_clip, close_slots, is_live, open_slots, release, renew, skip, sweep
 from .models import RecordRevision
-from .queue import claim_next, claim_next_in
+from .queue import claim_next, claim_next_in, fit_languages
 from .reviews import decide
 from .submissions import fit_slots, save_draft, submit
 from .summaries import summarise
@@ -43,6 +43,7 @@ __all__ = [
     "claim_next_in",
     "close_slots",
     "decide",
+    "fit_languages",
     "fit_slots",
     "is_live",
     "open_slots",

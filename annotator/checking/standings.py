@@ -50,13 +50,9 @@ def before_claim(user: Any, corpus: Corpus, rules: CheckingRules, *, kind: str =
     return standing.stage
 
 
-def after_submit(claim: Claim, annotation: Annotation) -> dict[str, Any]:
-    """Follow a submitted gold claim, inside its transaction. `{"feedback": address}` after a training clip, else {}."""
-    item = GoldItem.objects.filter(clip_id=claim.clip_id).first()
-    if item is None:
-        return {}
-    after_end(claim)
-    if item.purpose != "training":
+def feedback_address(claim: Claim) -> dict[str, Any]:
+    """`{"feedback": address}` of a submitted training clip, else {}."""
+    if not GoldItem.objects.filter(clip_id=claim.clip_id, purpose="training").exists():
         return {}
     return {"feedback": f"/corpora/{claim.corpus.slug}/training/{claim.pk}/"}
 

@@ -1,7 +1,7 @@
 """The words with which a corpus names emotions: OV labels of its fine records, with the lexicon's synonyms.
 
-Counted are curated records only, and only of clips that no annotator works at or waits for: what somebody chose for a
-clip shows to nobody who may still annotate it.
+Counted are curated records only, and only of clips that no annotator works at or waits for, gold clips included: what
+somebody chose for a clip shows to nobody who may still annotate it.
 """
 
 import hashlib
@@ -39,6 +39,9 @@ WITH latest AS (
   WHERE record.corpus_id = %s AND record.grade = 'fine' AND NOT EXISTS (
     SELECT 1 FROM checking_slot slot
     WHERE slot.clip_id = record.clip_id AND slot.kind IN ('annotate', 'gold') AND slot.state IN ('open', 'claimed'))
+  AND NOT EXISTS (
+    SELECT 1 FROM checking_golditem gold WHERE gold.clip_id = record.clip_id AND gold.active
+      AND gold.purpose <> 'example')
   ORDER BY record.id DESC LIMIT %s
 ), parsed AS (
   SELECT (line::jsonb)->'ov_labels' AS labels FROM latest

@@ -16,6 +16,9 @@ claims: list[Callable[[int, int], int | None]] = []
 # (corpora, user) -> {corpus id: {"key": JSON}}: joined into GET /corpora/{slug}/progress/, overview and home page.
 progress: list[Callable[[Sequence[Corpus], Any], dict[int, dict[str, Any]]]] = []
 
+# (corpus as somebody wants to save it) -> {field: what speaks against it}; asked by forms that change a corpus.
+corpus_problems: list[Callable[[Corpus], dict[str, str]]] = []
+
 # (corpus, {clip id: [{modality, aspect, language, text, source}]}) -> ids of the clips whose clues changed.
 # Called inside the transaction that stores the manifest's rows; the clues are checked already.
 clue_importers: list[Callable[[Corpus, dict[int, list[dict[str, Any]]]], set[int]]] = []

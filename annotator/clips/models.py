@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Length
@@ -56,6 +57,16 @@ class Corpus(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    def clean(self) -> None:
+        """Ask the rooms above. Raises ValidationError by field."""
+        from . import hooks  # which knows this module
+
+        problems: dict[str, str] = {}
+        for speak in hooks.corpus_problems:
+            problems |= speak(self)
+        if problems:
+            raise ValidationError(problems)
 
 
 class Membership(models.Model):

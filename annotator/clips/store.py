@@ -13,7 +13,7 @@ from annotator.core import audit
 from . import hooks, storage
 from .models import AuTrack, Clip, Corpus, DerivedMedia, Subtitle
 from .reports import Report
-from .signals import clips_changed
+from .signals import clips_changed, subtitles_changed
 from .storage import MEDIA_LOCK, Stored
 
 PLAIN = ("source", "speaker", "label")
@@ -141,11 +141,14 @@ class _Batch:
         fields = [f.name for f in Clip._meta.fields if f.name not in ("id", "corpus", "name", "created_at")]
         Clip.objects.bulk_update([clip for clip, _item, plain in self.kept if plain], fields, batch_size=500)
         both = [*self.new, *((clip, item) for clip, item, _plain in self.kept)]
-        changed |= self._write_derived(both) | self._write_subtitles(both) | self._write_tracks(both)
+        spoken = self._write_subtitles(both)
+        changed |= self._write_derived(both) | spoken | self._write_tracks(both)
         changed |= self._write_clues(both)
         if self.new:
             ids = [clip.pk for clip, _item in self.new]
             clips_changed.send(sender=Clip, corpus=self.corpus, clip_ids=ids)
+        if later := spoken - {clip.pk for clip, _item in self.new}:
+            subtitles_changed.send(sender=Clip, corpus=self.corpus, clip_ids=sorted(later))
         done = {clip.name: Outcome("created", clip.pk) for clip, _item in self.new}
         for clip, _item, _plain in self.kept:
             done[clip.name] = Outcome("updated" if clip.pk in changed else "unchanged", clip.pk)
