@@ -25,7 +25,7 @@ export function clueActions(editor, player) {
     reject: verdict((card) => card.reject()),
     undecide: verdict((card) => card.undecide()),
     choose: on((card) => card.chooseOnly()),
-    add: () => editor.addClue(clues.active?.modality || clues.mode || "visual"),
+    add: () => editor.addClue(clues.active?.modality || clues.mode || "visual", { ask: true }),
     remove: on((card) => (card.offered ? clues.say(text.notYours) : clues.removeAdded(card))),
     diff: () => {
       clues.nextLevel();

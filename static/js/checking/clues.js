@@ -81,6 +81,9 @@ export class ClueList {
       if (next && inside) this.#goTo(next);
       else if (next) this.activate(next);
     } else if (focused) this.onFocus(focused);
+    if (inside && !(this.root.contains(document.activeElement) && document.activeElement.checkVisibility())) {
+      this.active?.element.focus({ preventScroll: true }); // the field that had it is folded away
+    }
     this.onSpans();
   }
 
@@ -165,13 +168,14 @@ export class ClueList {
     if (card) this.#goTo(card);
   }
 
-  add(modality, language) {
+  /** A new clue; with `ask` a digit first says of which kind it is, else one writes at once (an input method too). */
+  add(modality, language, { ask = false } = {}) {
     const draft = { modality: this.mode || modality, aspect: "", language, text: "", span: null, verdict: "added" };
     const card = new Card(this, null, draft);
     this.#place(card);
     card.render();
     this.activate(card);
-    card.refs.kinds.focus({ preventScroll: true });
+    (ask ? card.refs.kinds : card.refs.edit).focus({ preventScroll: true });
     this.changed();
     return card;
   }

@@ -163,8 +163,8 @@ export class Editor {
     return Boolean(description.zh.trim() || description.en.trim() || ov.zh.length || ov.en.length);
   }
 
-  addClue(modality) {
-    if (!this.readOnly) this.clues.add(modality, this.language);
+  addClue(modality, options) {
+    if (!this.readOnly) this.clues.add(modality, this.language, options);
   }
 
   /** Put a proposal in the fields; labels that a person chose stay beside it. Undo takes it back. */
