@@ -83,7 +83,8 @@ def claim_payload(claim: Claim, user: Any) -> dict[str, Any]:
         payload |= review_reading.for_review(claim, annotations)
         payload["clues"] = [clue_json(clue) for clue in merging.judged_clues(annotations)]
     elif arm != "none":
-        clues = [_offered(row, facts["planted"]) for row in facts["clues"] if mode in ("", row["modality"])]
+        planted = _planted(claim, facts["planted"])
+        clues = [_offered(row, planted) for row in facts["clues"] if mode in ("", row["modality"])]
         payload["clues"] = [{**clue, "source": None} for clue in clues] if blind else clues
     return payload
 
@@ -98,14 +99,23 @@ def _with_work(claim: Claim, draft: dict[str, Any] | None) -> dict[str, Any] | N
     return {**draft, "work": done}
 
 
+def _planted(claim: Claim, planted: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """With what the gate says of the altered text."""
+    if planted is None or claim.planted is None:
+        return None
+    from . import planting  # the gate is not wanted at start-up
+
+    return {**planted, "gate": planting.judged(claim.planted)}
+
+
 def _offered(row: Mapping[str, Any], planted: Mapping[str, Any] | None) -> dict[str, Any]:
     """A clue from the database's own JSON, as `clue_json`; where an error is planted in it, with that."""
     shown = {key: row[key] for key in ("id", "modality", "aspect", "language", "text", "span")}
     source = {"prelabeller": row["prelabeller"], "model": row["model"], "prompt": records.prompt_name(row)}
     shown |= {"source": source, "gate": with_sentences(row["gate"]), "texts": row["texts"], "codes": row["codes"]}
     if planted is not None and planted["clue"] == row["id"]:
-        # The gate judged another text; what it says would give the error away.
-        shown |= {**{key: planted[key] for key in ("language", "text", "texts")}, "gate": [], "codes": None}
+        shown |= {key: planted[key] for key in ("language", "text", "texts")}
+        shown |= {"gate": with_sentences(planted["gate"]), "codes": None}
     return shown
 
 

@@ -16,7 +16,7 @@ from annotator.clips.access import require
 from annotator.clips.models import Corpus
 from annotator.core import audit
 from annotator.core.errors import Conflict, NotFound
-from annotator.prelabels.gating import Facts, facts_for
+from annotator.prelabels.gating import Facts, facts_for, judge_clue
 from annotator.prelabels.models import Clue
 from annotator.prelabels.queries import in_order
 
@@ -124,6 +124,7 @@ def plant(user: Any, item: GoldItem, key: str = "") -> PlantedError:
         rule=chosen.rule,
         defaults={"gold": item, "language": chosen.clue.language, "text": chosen.text, "texts": chosen.texts},
     )
+    judged(error)
     if made:
         audit.record(
             user,
@@ -135,6 +136,17 @@ def plant(user: Any, item: GoldItem, key: str = "") -> PlantedError:
             rule=chosen.rule,
         )
     return error
+
+
+def judged(error: PlantedError) -> list[dict[str, Any]]:
+    """The gate's verdicts on the altered text, as on any draft: a clue without them among others would be the planted
+    one. Asked once and kept."""
+    if error.gate is None:
+        altered = Clue.objects.get(pk=error.clue_id)
+        altered.text, altered.language, altered.texts = error.text, error.language, error.texts
+        error.gate = list(judge_clue(altered))
+        error.save(update_fields=["gate"])
+    return error.gate
 
 
 @transaction.atomic

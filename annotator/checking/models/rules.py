@@ -121,6 +121,7 @@ class PlantedError(models.Model):
     language = models.CharField(max_length=2, choices=LANGUAGES)
     text = models.TextField(help_text="The altered text, in the clue's language.")
     texts = models.JSONField(null=True, blank=True, help_text="Its renderings by language, where the clue has them.")
+    gate = models.JSONField(null=True, blank=True, help_text="What the gate says of the altered text; null: not asked.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
