@@ -14,7 +14,7 @@ from models_ml.media import MediaError
 from models_ml.media.child import run_limited
 
 MAX_POINTS = 400  # of a curve: what a screen's width can show
-MAX_FRAMES = 36_000  # 20 minutes at 30 frames/s; of a longer file frames are stepped by its rate
+MAX_FRAMES = 120_000  # an hour at 30 frames/s; of a longer file the player steps 1/25 s
 MAX_SECONDS = 1800.0  # of sound that is measured
 TIMEOUT_S = 120.0
 

@@ -1,8 +1,10 @@
 """Curves are thinned without losing a peak, and are None where nothing was measured."""
 
+import subprocess
 import wave
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -65,3 +67,12 @@ def test_few_points_stay_as_they_are() -> None:
     t, values = thinned(np.array([0.0, 0.1, 0.2]), np.array([1.0, np.nan, 3.0]), 400, 1)
     assert (t, values) == ([0.0, 0.1, 0.2], [1.0, None, 3.0])
     assert thinned(np.zeros(0), np.zeros(0), 400, 1) == ([], [])
+
+
+def test_half_an_hour_has_the_time_of_each_frame(tmp_path: Path) -> None:
+    path = tmp_path / "long.mp4"
+    picture = ["-f", "lavfi", "-i", "color=s=32x32:r=30:d=1800", "-c:v", "libx264", "-preset", "ultrafast"]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *picture, str(path)], check=True)
+    frames = measure(path, None)["frames"]
+    assert len(frames) == 1800 * 30
+    assert np.diff(frames) == pytest.approx(1 / 30, abs=0.001)
