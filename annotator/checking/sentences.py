@@ -59,9 +59,10 @@ def _end_of(line: str, start: int, match: re.Match[str], language: str) -> int |
     if marks == "." and (found := re.search(r"[A-Za-z.]+$", line[start : match.start()])):
         word = found[0]
         short = word.lower()
-        goes_on = short in _TITLES or re.fullmatch(r"[A-HJ-Z]", word)  # an initial; "I." is a word
-        goes_on = goes_on or (short in _NUMBERED and following.isdecimal())
-        if goes_on or (lower and (short == "etc" or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word))):
+        initial = re.fullmatch(r"[A-HJ-Z]", word)  # "I." is a word
+        if short in _TITLES or initial or (short in _NUMBERED and "0" <= following <= "9"):
+            return None
+        if lower and (short == "etc" or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word)):
             return None
     return match.end()
 

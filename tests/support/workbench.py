@@ -119,8 +119,14 @@ class Workbench:
         return found
 
     def kill(self, part: str) -> bool:
-        """`kill -9` of `web`, `worker`, `postgres` or `redis`, with everything that it started; whether it ran."""
-        words = {"web": "annotator.wsgi", "worker": " worker ", "postgres": "postgres", "redis": "redis-server"}
+        """`kill -9` of `web`, `streams`, `worker`, `postgres` or `redis`, with all that it started; whether it ran."""
+        words = {
+            "web": "annotator.wsgi",
+            "streams": "annotator.asgi",
+            "worker": " worker ",
+            "postgres": "postgres",
+            "redis": "redis-server",
+        }
         every = self.processes()
         hit = {pid for pid, (_parent, line) in every.items() if words[part] in line and "holder" not in line}
         mains = [pid for pid in hit if every[pid][0] not in hit]
