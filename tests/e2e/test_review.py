@@ -238,6 +238,7 @@ def test_two_annotators_and_a_reviewer_work_on_one_corpus_at_once(
     # Its author sees why, changes a clue and answers.
     second.click("[data-ref=again]")
     expect(second.locator("[data-banner=returned]")).to_contain_text("Listen to the end.")
+    expect(second.get_by_text("Listen to the end.")).to_have_count(1)  # said once
     second.fill("#reply", "I did; the voice falls.")
     second.locator(".clue").nth(1).locator("[data-ref=correct]").click()
     second.keyboard.press("End")
