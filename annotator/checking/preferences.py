@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
+from annotator.core import audit
 from annotator.core.errors import Invalid
 
 from .models import WorkPreference
@@ -41,8 +43,24 @@ def prefer(user: Any, raw: Any) -> dict[str, Any]:
     settings = _settings(raw.get("settings", {}), errors)
     if errors:
         raise Invalid(_("Some fields are wrong."), errors=errors)
-    WorkPreference.objects.update_or_create(user_id=user.pk, defaults={"keys": keys, "settings": settings})
+    _keep(user, {"keys": keys, "settings": settings})
     return {"keys": keys, "settings": settings}
+
+
+@transaction.atomic
+def _keep(user: Any, chosen: dict[str, Any]) -> None:
+    """Write them, with an entry in the audit trail that names what is new; the same again writes nothing."""
+    row, created = WorkPreference.objects.select_for_update().get_or_create(user_id=user.pk, defaults=chosen)
+    before = {"keys": {}, "settings": {}} if created else {"keys": row.keys, "settings": row.settings}
+    if not created and before == chosen:
+        return
+    row.keys, row.settings = chosen["keys"], chosen["settings"]
+    row.save(update_fields=["keys", "settings", "updated_at"])
+    changed = {
+        part: sorted(name for name in before[part] | chosen[part] if before[part].get(name) != chosen[part].get(name))
+        for part in chosen
+    }
+    audit.record(user, "preferences.change", target=f"user {user.pk}", **changed)
 
 
 def _keys(raw: Any, errors: dict[str, str]) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotator.clips.access import corpus_for
+from annotator.clips.access import corpus_for, require_scope
 from annotator.core.errors import Invalid, NotFound
 from annotator.core.paging import CursorPages
 
@@ -104,15 +104,20 @@ class CommentResolve(APIView):
         return Response({"results": comments.shown(request.user, comment.clip)})
 
 
+WORK = ("claim.annotate", "claim.review")  # what the checking pages are for
+
+
 class MyPreferences(APIView):
-    @extend_schema(responses=PreferencesShape)
+    @extend_schema(responses={200: PreferencesShape, 403: _PROBLEM})
     def get(self, request: Request) -> Response:
         """My own keys on the checking pages, and small settings of theirs."""
+        require_scope(request.user, *WORK)
         return Response(preferences.preferences_of(request.user))
 
-    @extend_schema(request=PreferencesShape, responses={200: PreferencesShape, 422: _PROBLEM})
+    @extend_schema(request=PreferencesShape, responses={200: PreferencesShape, 403: _PROBLEM, 422: _PROBLEM})
     def put(self, request: Request) -> Response:
         """Keep these instead of what there was."""
+        require_scope(request.user, *WORK)
         return Response(preferences.prefer(request.user, request.data))
 
 

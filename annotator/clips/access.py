@@ -40,10 +40,10 @@ def corpora_where(user: Any, action: str) -> QuerySet[Corpus]:
     return Corpus.objects.filter(pk__in=held.values("corpus_id"))
 
 
-def require_scope(user: Any, action: str) -> None:
-    """For lists over all corpora: Forbidden to a token that was not issued for `action`, rather than an empty list."""
+def require_scope(user: Any, *actions: str) -> None:
+    """For what belongs to no one corpus: Forbidden to a token that was issued for none of `actions`."""
     scopes = getattr(user, "token_scopes", None)
-    if scopes and action not in scopes:
+    if scopes and not set(actions) & set(scopes):
         raise Forbidden(_("This token may not do that."))
 
 

@@ -68,6 +68,7 @@ class World:
             "file": file.pk, "job": job.pk, "annotation": annotation.pk, "user": self.people["viewer"].pk,
             "corpus": corpus.pk, "flag": flag.pk, "clue": clue.pk, "apitoken": token.pk,
             "prelabeller": clue.prelabeller_id, "pipeline": Pipeline.objects.get().pk, "decision": decision["review"],
+            "decided": decision["record"],
             "slot": Slot.objects.first().pk, "comment": self._comment(clip),
             "gold": make.create_gold(corpus, "training", clues=("She smiles.",)).pk,
         }  # fmt: skip

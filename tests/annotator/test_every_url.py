@@ -103,7 +103,7 @@ TABLE: list[tuple[str, str, Any, str]] = [
     ("POST", "/clips/{clip}/plan/", {"priority": "1"}, "302 404 403 403 403 302 302"),
     ("GET", "/corpora/lab/records/", None, "302 404 200 403 200 200 200"),
     ("GET", "/records/{record}/", None, "302 404 200 403 200 200 200"),
-    ("POST", "/records/{record}/adjudicate/", None, "302 404 403 403 302 302 302"),
+    ("POST", "/records/{decided}/adjudicate/", None, "302 404 403 403 302 302 302"),
     ("GET", "/corpora/lab/auto-decisions/", None, "302 404 403 403 200 200 200"),
     ("GET", "/corpora/lab/snapshots/", None, "302 404 200 403 200 200 200"),
     ("POST", "/corpora/lab/snapshots/", FREEZE, "302 404 403 403 403 302 302"),

@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from annotator.accounts.models import User
+from annotator.accounts.services import issue_token
 from annotator.checking import services
 from annotator.checking.models import Comment, Draft, GoldItem, WorkPreference
 from annotator.checking.shortcuts import BOTH, shortcuts
@@ -162,6 +163,29 @@ def test_own_keys_are_kept_and_stand_in_the_page(corpus: Corpus, people: dict[st
     assert '<script id="work-preferences" type="application/json">{"keys": {"keep": ["q"]}' in page
     put(people["anna"], keys={})
     assert WorkPreference.objects.get(user=people["anna"]).keys == {}
+
+
+def test_a_change_of_ones_keys_is_in_the_audit_trail_once(people: dict[str, User]) -> None:
+    for _again in range(2):
+        put(people["anna"], keys={"keep": ["q"]}, settings={"rate": 1.5})
+    put(people["anna"], keys={"keep": ["q"]}, settings={"rate": 2})
+    entries = AuditEntry.objects.filter(action="preferences.change", actor=people["anna"]).order_by("id")
+    assert [entry.detail for entry in entries] == [
+        {"keys": ["keep"], "settings": ["rate"]},
+        {"keys": [], "settings": ["rate"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "status"), [(["claim.annotate"], 200), (["claim.review"], 200), (["record.export"], 403), ([], 200)]
+)
+def test_a_token_for_something_else_reads_and_writes_no_preferences(
+    people: dict[str, User], scopes: list[str], status: int
+) -> None:
+    _token, text = issue_token(None, people["anna"], scopes=scopes)
+    bearer = APIClient(HTTP_AUTHORIZATION=f"Bearer {text}")
+    assert bearer.get("/api/v1/me/preferences/").status_code == status
+    assert bearer.put("/api/v1/me/preferences/", {"keys": {}}, format="json").status_code == status
 
 
 @pytest.mark.parametrize(
