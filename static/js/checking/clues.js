@@ -250,14 +250,14 @@ export class ClueList {
     const span = card.shownSpan;
     const stop = !span || (!follow && this.looping === card.key);
     this.looping = stop ? null : card.key;
-    if (!stop) this.playSpan(span);
-    else if (player.stopLoop) player.stopLoop();
-    else player.pause();
+    if (stop) player.stopLoop();
+    else player.loop(span);
   }
 
+  /** Once: what was measured, in the place of a clue's own span. */
   playSpan(span) {
-    if (this.player.loop) this.player.loop(span);
-    else this.player.playSpan(span);
+    this.looping = null;
+    this.player.playSpan(span);
   }
 
   /** By word, by character, hidden; per language the usual level comes first. */
