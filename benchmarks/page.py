@@ -106,7 +106,8 @@ def _switch(page: Any) -> dict[str, float]:
     while page.locator(".clue[data-verdict=open]").count():
         page.locator(".clue[data-verdict=open]").first.focus()
         page.keyboard.press("1")
-    page.fill("#description-en", "The face and the voice agree.")
+    if not page.input_value("#description-en") + page.input_value("#description-zh"):  # else a draft stands there
+        page.fill("#description-en", "The face and the voice agree.")
     page.wait_for_timeout(2000)  # the next clip is fetched meanwhile
     page.keyboard.press("Control+Enter")
     deadline = time.monotonic() + 20

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.templatetags.static import static
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -46,7 +47,7 @@ def modules(entry: str) -> tuple[str, ...]:
             if path not in seen:
                 seen[path] = None
                 todo.append(path)
-    return tuple(f"{settings.STATIC_URL}{path}" for path in seen)
+    return tuple(static(path) for path in seen)
 
 
 def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[str, Any]:

@@ -130,7 +130,8 @@ def manage(where: State, stopping: Callable[[], bool], *arguments: str) -> None:
 def source_digest() -> str:
     """Changes when any file that makes up the static pages may have changed."""
     digest = hashlib.sha256(sys.version.encode())
-    files = [REPOSITORY / "requirements" / "base.txt", *sorted((REPOSITORY / "static").rglob("*"))]
+    own = [REPOSITORY / "requirements" / "base.txt", REPOSITORY / "annotator" / "core" / "static.py"]
+    files = [*own, *sorted((REPOSITORY / "static").rglob("*"))]
     for path in files:
         if path.is_file():
             found = path.stat()
