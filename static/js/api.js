@@ -27,14 +27,15 @@ function csrfToken() {
 
 /**
  * Call the API. Resolves to `{status, data, etag}`; rejects with ApiError (status 0 when nothing answered).
- * A redirect is the sign-in page: it is reported as 401, not followed.
+ * A redirect is the sign-in page: it is reported as 401, not followed. `within` seconds without a whole answer are none.
  */
-export async function api(method, url, { body, headers = {}, keepalive = false } = {}) {
+export async function api(method, url, { body, headers = {}, keepalive = false, within = 0 } = {}) {
   const request = {
     method,
     keepalive,
     credentials: "same-origin",
     redirect: "manual",
+    signal: within ? AbortSignal.timeout(within * 1000) : undefined,
     headers: { Accept: "application/json", "X-CSRFToken": csrfToken(), ...headers },
   };
   if (body !== undefined) {
@@ -48,7 +49,12 @@ export async function api(method, url, { body, headers = {}, keepalive = false }
     throw new ApiError(0, { detail: String(error.message || error), code: "offline" });
   }
   if (response.type === "opaqueredirect") throw new ApiError(401, { code: "signed-out" });
-  const text = await response.text().catch(() => "");
+  let text;
+  try {
+    text = await response.text();
+  } catch (error) {
+    throw new ApiError(0, { detail: String(error.message || error), code: "offline" }); // cut off in its middle
+  }
   let data = null;
   try {
     data = text ? JSON.parse(text) : null;

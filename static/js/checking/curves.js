@@ -1,5 +1,7 @@
 // The curves of the timeline: chosen action units, pitch and intensity, drawn by uPlot on the waveform's time axis.
 
+import { local } from "../store.js";
+
 const MOST = 3; // action units chosen by themselves
 const HEIGHTS = { face: 48, voice: 44 }; // px
 const KEPT = "timeline.aus"; // in this browser: the units that somebody chose
@@ -83,7 +85,7 @@ export class Curves {
   /** The list to choose from, and what is chosen: what somebody chose before, else what the clues name or the peak has. */
   #offer(au) {
     const names = Object.keys(au.curves);
-    const kept = JSON.parse(localStorage.getItem(KEPT) || "null");
+    const kept = JSON.parse(local.getItem(KEPT) || "null");
     const wanted = Array.isArray(kept) ? kept.filter((name) => names.includes(name)) : null;
     this.chosen = wanted ?? this.#usual(au, names);
     this.refs.auList.replaceChildren(...names.map((name) => {
@@ -105,8 +107,8 @@ export class Curves {
   }
 
   #choose(names) {
-    if (names === null) localStorage.removeItem(KEPT);
-    else localStorage.setItem(KEPT, JSON.stringify(names));
+    if (names === null) local.removeItem(KEPT);
+    else local.setItem(KEPT, JSON.stringify(names));
     this.#offer(this.data.au);
     this.#draw();
   }

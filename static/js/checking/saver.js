@@ -3,8 +3,10 @@
 // waits; a conflict stops and asks.
 
 import { api } from "../api.js";
+import { local } from "../store.js";
 
 const DEBOUNCE_MS = 600;
+const ANSWER_S = 20; // a line that is dead without saying so is a lost one
 const LONGEST_MS = 900; // the rest of the second is the way to the server
 
 /** One text per content, whatever the order of keys: the database keeps none. How it was made (`work`) says nothing. */
@@ -40,7 +42,7 @@ export class Saver {
   /** What an earlier visit could not deliver: `{body, etag, at}` or null. */
   static left(key) {
     try {
-      return JSON.parse(localStorage.getItem(key));
+      return JSON.parse(local.getItem(key));
     } catch {
       return null;
     }
@@ -68,12 +70,8 @@ export class Saver {
   }
 
   keep(body) {
-    try {
-      localStorage.setItem(this.key, JSON.stringify({ body, etag: this.etag, at: Date.now() }));
-    } catch {
-      // A full or forbidden localStorage costs the second copy only; the server still gets the first.
-      this.on.noLocalCopy?.();
-    }
+    // A full or forbidden localStorage costs the second copy only; the server still gets the first.
+    if (!local.setItem(this.key, JSON.stringify({ body, etag: this.etag, at: Date.now() }))) this.on.noLocalCopy?.();
   }
 
   schedule(ms) {
@@ -115,7 +113,7 @@ export class Saver {
     this.on.saving();
     this.ours.add(canonical(body));
     try {
-      const answer = await api("PUT", `${this.url}draft/`, { body, headers: { "If-Match": this.etag } });
+      const answer = await api("PUT", `${this.url}draft/`, { body, headers: { "If-Match": this.etag }, within: ANSWER_S });
       this.#acknowledge(body, answer.etag || `"${answer.data?.version}"`);
     } catch (error) {
       if (error.status === 412) await this.#reconcile();
@@ -129,7 +127,7 @@ export class Saver {
     this.ours.clear();
     this.wait = 1;
     this.retryAt = 0;
-    if (canonical(this.read()) === this.acknowledged) localStorage.removeItem(this.key);
+    if (canonical(this.read()) === this.acknowledged) local.removeItem(this.key);
     else this.keep(this.read());
     this.on.saved(new Date());
   }
@@ -137,7 +135,7 @@ export class Saver {
   /** The server holds another version: one of ours, whose answer never came, or somebody else's. */
   async #reconcile() {
     try {
-      const { data, etag } = await api("GET", this.url);
+      const { data, etag } = await api("GET", this.url, { within: ANSWER_S });
       if (data.draft && this.ours.has(canonical(data.draft))) {
         this.#acknowledge(data.draft, etag);
         if (canonical(this.read()) !== this.acknowledged) this.schedule(0);
@@ -179,7 +177,7 @@ export class Saver {
     this.stopped = true;
     clearTimeout(this.timer);
     this.timer = null;
-    localStorage.removeItem(this.key);
+    local.removeItem(this.key);
     window.removeEventListener("online", this.flush);
   }
 
@@ -187,6 +185,8 @@ export class Saver {
   farewell() {
     if (this.stopped || this.timer === null) return;
     const headers = { "If-Match": this.etag };
-    api("PUT", `${this.url}draft/`, { body: this.read(), headers, keepalive: true }).catch(() => {});
+    const body = this.read();
+    this.ours.add(canonical(body)); // the page may come back from the browser's cache and hear nothing of it
+    api("PUT", `${this.url}draft/`, { body, headers, keepalive: true }).catch(() => {});
   }
 }

@@ -2,17 +2,15 @@
 // answered, so that neither a lost answer, nor an impatient finger, nor a reload in between makes two of it.
 
 import { api, ApiError, newKey, untilAnswered } from "../api.js";
+import { local } from "../store.js";
 import { canonical } from "./saver.js";
 
 const PREFIX = "submit:";
+const ANSWER_S = 30; // a line that is dead without saying so is a lost one
 
 function store(name, value) {
-  try {
-    if (value === null) localStorage.removeItem(name);
-    else localStorage.setItem(name, JSON.stringify(value));
-  } catch {
-    // Without storage the key lives as long as the page.
-  }
+  if (value === null) local.removeItem(name);
+  else local.setItem(name, JSON.stringify(value));
 }
 
 export class Submission {
@@ -30,9 +28,9 @@ export class Submission {
   left() {
     const start = `${PREFIX}${this.user}:${this.corpus}:`;
     const found = [];
-    for (const name of Object.keys(localStorage).filter((key) => key.startsWith(start))) {
+    for (const name of local.keys().filter((key) => key.startsWith(start))) {
       try {
-        const { claim, key, body } = JSON.parse(localStorage.getItem(name));
+        const { claim, key, body } = JSON.parse(local.getItem(name));
         if (claim && key && body) found.push({ claim, key, body });
       } catch {
         store(name, null);
@@ -56,7 +54,7 @@ export class Submission {
     const url = `${this.base}/claims/${claim}/submit/`;
     try {
       const { data } = await untilAnswered(
-        () => api("POST", url, { body, headers: { "Idempotency-Key": key } }),
+        () => api("POST", url, { body, headers: { "Idempotency-Key": key }, within: ANSWER_S }),
         onWait,
       );
       store(this.#name(claim), null);
