@@ -18,7 +18,10 @@ def clip_panel(request: HttpRequest, clip: Clip) -> str:
     if not may(request.user, clip.corpus, "record.view"):
         return ""
     blind = queries.blind_to(request.user, clip)
+    # Who annotates could tell by a gold slot, or by an answer to it, that the clip is one.
+    hidden = [] if may(request.user, clip.corpus, "gold.manage") and not blind else ["gold"]
     records = Record.objects.filter(clip=clip, current__isnull=False).select_related("current").order_by("grade")
+    annotations = queries.annotations_of(clip).select_related("claim__slot").exclude(claim__slot__kind__in=hidden)
     context: dict[str, Any] = {
         "clip": clip,
         "blind": blind,
@@ -30,9 +33,14 @@ def clip_panel(request: HttpRequest, clip: Clip) -> str:
         "annotations": []
         if blind
         else [
-            {"row": annotation, "name": queries.pseudonym(clip.corpus, annotation.user_id)}
-            for annotation in queries.annotations_of(clip)
+            {
+                "row": annotation,
+                "name": queries.pseudonym(clip.corpus, annotation.user_id),
+                "gold": annotation.claim.slot.kind == "gold",
+                "planted": annotation.claim.planted_id is not None,
+            }
+            for annotation in annotations
         ],
-        "slots": Slot.objects.filter(clip=clip).order_by("kind", "number"),
+        "slots": Slot.objects.filter(clip=clip).exclude(kind__in=hidden).order_by("kind", "number"),
     }
     return render_to_string("checking/_clip_panel.html", context, request=request)
