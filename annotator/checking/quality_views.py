@@ -169,7 +169,8 @@ def _file(request: HttpRequest, corpus: Corpus, kind: str, name: str) -> HttpRes
 
 def csv_response(text: str, name: str) -> HttpResponse:
     headers = {"Content-Disposition": f"attachment; filename={name}.csv"}
-    return HttpResponse(text, content_type="text/csv; charset=utf-8", headers=headers)
+    # The mark of UTF-8 at the head: without it a spreadsheet takes Chinese for something else.
+    return HttpResponse(f"\ufeff{text}", content_type="text/csv; charset=utf-8", headers=headers)
 
 
 @login_required

@@ -108,7 +108,7 @@ def table(page: Page, link: Any) -> list[dict[str, str]]:
     with page.expect_download() as download:
         link.click()
     path = Path(download.value.path())
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
 
 
 def test_the_quality_page_for_a_reviewer(passwords: dict[str, str], person: Callable[..., Person]) -> None:

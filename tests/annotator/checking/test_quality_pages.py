@@ -45,7 +45,7 @@ def browser(corpus: Corpus, role: str) -> Client:
 
 
 def table(answer: Any) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(answer.content.decode())))
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
 
 
 def test_the_quality_page_shows_figures_and_names_nobody(corpus: Corpus, django_assert_max_num_queries: Any) -> None:
@@ -82,6 +82,7 @@ def test_the_dashboard_is_for_managers(corpus: Corpus, django_assert_max_num_que
 def test_each_table_of_quality_is_a_file(corpus: Corpus, name: str) -> None:
     answer = browser(corpus, "reviewer").get(f"/corpora/lab/quality/{name}.csv")
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.content.startswith(b"\xef\xbb\xbf")  # spreadsheets read Chinese by it
     assert table(answer)
 
 
