@@ -4,13 +4,25 @@ from annotator.clips.models import Clip, Corpus
 from annotator.core import invariants
 from annotator.prelabels.models import Clue, DescriptionDraft, Job, Run
 
-from .models import Annotation, AutoDecision, Check, Claim, Draft, GoldItem, Record, RecordRevision, Review, Slot
+from .models import (
+    Annotation,
+    AutoDecision,
+    Check,
+    CheckingRules,
+    Claim,
+    Draft,
+    GoldItem,
+    Record,
+    RecordRevision,
+    Review,
+    Slot,
+)
 
 TABLES = {
     model.__name__.lower(): model._meta.db_table
     for model in (
         *(Annotation, AutoDecision, Check, Claim, Clip, Clue, Corpus, DescriptionDraft, Draft, Job, Record),
-        *(GoldItem, RecordRevision, Review, Run, Slot),
+        *(CheckingRules, GoldItem, RecordRevision, Review, Run, Slot),
     )
 }
 
@@ -66,6 +78,23 @@ QUERIES: list[tuple[str, str, str]] = [
            WHERE clip.withdrawn_at IS NULL AND NOT EXISTS (SELECT 1 FROM {golditem} g WHERE g.clip_id = clip.id)
            GROUP BY clip.id, clip.overlap, corpus.overlap
            HAVING count(slot.id) < COALESCE(NULLIF(clip.overlap, 0), corpus.overlap)""",
+    ),
+    (
+        "one holder",
+        "a corpus that shows one modality alone has a review",
+        """SELECT 'corpus ' || corpus.slug, 'shows ' || rules.modes::text || ' and is not reviewed'
+           FROM {checkingrules} rules JOIN {corpus} corpus ON corpus.id = rules.corpus_id
+           WHERE corpus.review <> 'required' AND EXISTS (
+             SELECT 1 FROM jsonb_array_elements_text(rules.modes) mode WHERE mode <> '')""",
+    ),
+    (
+        "nobody sees what they may not",
+        "what was offered and judged is of the slot's modality",
+        """SELECT 'claim ' || claim.id, 'shows ' || slot.mode || ' and was asked about ' || clue.modality
+           FROM {claim} claim JOIN {slot} slot ON slot.id = claim.slot_id AND slot.mode <> ''
+           JOIN {annotation} annotation ON annotation.claim_id = claim.id
+           JOIN {check} checked ON checked.annotation_id = annotation.id
+           JOIN {clue} clue ON clue.id = checked.clue_id WHERE clue.modality <> slot.mode""",
     ),
     (
         "withdrawal is real",

@@ -15,7 +15,7 @@ from annotator.clips.models import Clip, Corpus, Membership
 from annotator.core.errors import Gone, NotFound
 from annotator.core.permissions import ACTIONS
 
-from . import gold
+from . import gold, leases
 from .models import Annotation, Claim, Record, RecordRevision, Slot
 from .payload import claim_payload, clue_json, iso
 
@@ -41,6 +41,14 @@ def blind_to(user: Any, clip: Clip) -> bool:
         return False
     todo = Slot.objects.filter(clip_id=clip.pk, kind="annotate", state__in=["open", "claimed"])
     return todo.exists() or gold.unmet(user).filter(clip_id=clip.pk).exists()
+
+
+def claim_to_read(user: Any, claim_id: int) -> Claim:
+    """A claim for its holder, and for those who manage claims unless they may still annotate its clip themselves."""
+    claim = leases.find_claim(user, claim_id, manage=True)
+    if claim.user_id != user.pk and blind_to(user, claim.clip):
+        raise NotFound(_("There is no such object, or you may not see it."))
+    return claim
 
 
 def pseudonym(corpus: Corpus, user_id: int | None) -> str | None:

@@ -18,7 +18,7 @@ from annotator.clips.access import corpus_for, require_scope
 from annotator.core.errors import Invalid, NotFound
 from annotator.core.paging import CursorPages
 
-from . import comments, gold, leases, preferences, queries
+from . import comments, gold, preferences, queries
 from .models import Draft
 
 _PROBLEM = OpenApiResponse(OpenApiTypes.OBJECT, "problem+json (RFC 9457)")
@@ -141,7 +141,7 @@ class ClaimDrafts(generics.ListAPIView):
     queryset = Draft.objects.none()
 
     def get_queryset(self) -> QuerySet[Draft]:
-        claim = leases.find_claim(self.request.user, self.kwargs["pk"], manage=True)
+        claim = queries.claim_to_read(self.request.user, self.kwargs["pk"])
         kind = Func(KeyTransform("clues", "body"), function="jsonb_typeof", output_field=CharField())
         length = [
             Coalesce(Length(KeyTextTransform(language, KeyTransform("description", "body"))), 0)
@@ -162,7 +162,7 @@ class ClaimDraftVersion(APIView):
     @extend_schema(responses={200: DraftShape, 410: _PROBLEM})
     def get(self, request: Request, pk: int, version: int) -> Response:
         """One version of a draft, whole."""
-        claim = leases.find_claim(request.user, pk, manage=True)
+        claim = queries.claim_to_read(request.user, pk)
         draft = Draft.objects.filter(claim_id=claim.pk, version=version).first() if version < 2**31 else None
         if draft is None:
             raise NotFound(_("There is no such object, or you may not see it."))

@@ -153,6 +153,15 @@ BREAKS: dict[str, list[str]] = {
         "UPDATE checking_claim SET clip_id = (SELECT max(id) FROM clips_clip)"
     ],
     "nobody reviews a clip that they annotated": [REVIEWED.format("user_id")],
+    "a corpus that shows one modality alone has a review": [
+        "UPDATE clips_corpus SET review = 'none'",
+        """INSERT INTO checking_checkingrules (corpus_id, blind_sources, "order", modes, gold_share, planted_share,
+             none_share, blind_share, training_items, test_items, pass_mark, terms, currency, idle_after, updated_at)
+           SELECT id, false, 'age', '["visual"]', 0, 0, 0, 0, 0, 0, 0.6, '', 'USD', 60, now() FROM clips_corpus""",
+    ],
+    "what was offered and judged is of the slot's modality": [
+        "UPDATE checking_slot SET mode = 'text' WHERE kind = 'annotate'"
+    ],
     "nothing is left to do on a withdrawn clip": ["UPDATE clips_clip SET withdrawn_at = now()"],
     "revisions of an annotation are 1, 2, 3 …": [
         OFF.format("checking_annotation"),
