@@ -162,7 +162,7 @@ def withdraw_clip(actor: Any, clip: Clip, reason: str) -> Clip:
         require(actor, clip.corpus, "clip.withdraw")
     if not reason.strip() or len(reason) > 300 or not storable(reason):
         raise Invalid(_("A withdrawal needs a reason of at most 300 characters."), errors={"reason": [_("needed")]})
-    locked = Clip.objects.select_for_update().select_related(None).get(pk=clip.pk)
+    locked = Clip.objects.select_for_update(no_key=True).select_related(None).get(pk=clip.pk)
     if locked.withdrawn_at is None:
         locked.withdrawn_at, locked.withdrawn_reason = timezone.now(), reason
         locked.save(update_fields=["withdrawn_at", "withdrawn_reason", "updated_at"])
