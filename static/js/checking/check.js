@@ -1,6 +1,7 @@
 // The checking page: claim, work, autosave, submit, next. The parts are wired to each other here.
 
 import { api, ApiError, untilAnswered } from "../api.js";
+import { local } from "../store.js";
 import { Activity } from "./activity.js";
 import { Ahead, claimNext, claimRefused, Lease, watchEmpty } from "./claims.js";
 import { History } from "./history.js";
@@ -103,7 +104,7 @@ async function open(data, etag) {
     saver.ours.add(canonical(left.body));
     saver.touch();
   } else {
-    localStorage.removeItem(key);
+    local.removeItem(key);
     saver.etag = etag;
     saver.settle();
     saveState(claim.draft ? text.draftLoaded : "");
@@ -183,7 +184,7 @@ async function resolveConflict(mine) {
     if (mine) saver.touch();
     else {
       saver.settle();
-      localStorage.removeItem(saver.key);
+      local.removeItem(saver.key);
       saveState(text.draftLoaded);
     }
   } catch (error) {
@@ -224,7 +225,7 @@ async function begin() {
     banner("resubmitting", text.resubmitting, { level: "info" });
     try {
       const answer = await submission.deliver(left, (error, seconds) => banner("offline", away(error, seconds)));
-      localStorage.removeItem(`draft:${settings.user}:${left.claim}`);
+      local.removeItem(`draft:${settings.user}:${left.claim}`);
       if (answer?.feedback) return location.assign(answer.feedback);
       told.push([text.resubmitted, "ok"]);
     } catch (error) {

@@ -7,7 +7,7 @@ const LEASE_MS = Number(settings.lease || 1800) * 1000;
 const SETTLED_MS = 800; // the present clip loads first
 
 const ask = (kind, ahead) =>
-  api("POST", `${settings.api}/corpora/${settings.corpus}/claims/`, { body: ahead ? { kind, ahead } : { kind } });
+  api("POST", `${settings.api}/corpora/${settings.corpus}/claims/`, { body: ahead ? { kind, ahead } : { kind }, within: 20 });
 
 /** The claim that I hold or the next one; null when nothing is left. Waits out a server that is away. */
 export async function claimNext(kind) {
@@ -56,7 +56,7 @@ export class Ahead {
       try {
         const { status, data, etag } = await ask(this.kind, true);
         if (round !== this.round || status === 204 || !data || data.id === claim.id) return;
-        this.held = { claim: data, etag, at: performance.now() };
+        this.held = { claim: data, etag, at: Date.now() };
         this.media(data.clip);
       } catch (error) {
         if (!(error instanceof ApiError)) throw error; // the next clip is asked for again when it is wanted
@@ -70,7 +70,7 @@ export class Ahead {
     this.round += 1;
     const { held } = this;
     this.held = null;
-    return held && performance.now() - held.at < LEASE_MS * 0.75 ? held : null;
+    return held && Date.now() - held.at < LEASE_MS * 0.75 ? held : null;
   }
 }
 
@@ -92,8 +92,8 @@ export class Lease {
   async look() {
     if (Date.now() - this.at < LEASE_MS / 2) return;
     const held = this.ahead?.held;
-    if (held && performance.now() - held.at > LEASE_MS / 2) {
-      held.at = performance.now();
+    if (held && Date.now() - held.at > LEASE_MS / 2) {
+      held.at = Date.now();
       api("POST", `${settings.api}/claims/${held.claim.id}/renew/`).catch(() => (this.ahead.held = null));
     }
     await this.renew();

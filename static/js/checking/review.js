@@ -2,6 +2,7 @@
 // accepted always stands in the editor: taking a part writes it there.
 
 import { api, ApiError, newKey, untilAnswered } from "../api.js";
+import { local } from "../store.js";
 import { Ahead, claimNext, claimRefused, Lease, watchEmpty } from "./claims.js";
 import { History } from "./history.js";
 import { announce, banner, bindKeys, clearBanners, handingIn, keymap, prefetch, refs, root, settings, show, showClip, text, workplace } from "./page.js";
@@ -64,12 +65,8 @@ function changed() {
 /** An unfinished decision survives a reload of the page; the server learns of it when it is made. */
 function keep(untouched) {
   const note = refs.note.value;
-  try {
-    if (untouched && !note) localStorage.removeItem(localKey());
-    else localStorage.setItem(localKey(), JSON.stringify({ annotation: base.id, body: editor.value, note }));
-  } catch {
-    // Without storage the decision lives as long as the page.
-  }
+  if (untouched && !note) local.removeItem(localKey());
+  else local.setItem(localKey(), JSON.stringify({ annotation: base.id, body: editor.value, note }));
 }
 
 /** The timeline shows the spans of all annotators beside the comparison, those of the record beside the editor. */
@@ -188,9 +185,9 @@ async function open(data) {
   panels.cleared();
   let left = null;
   try {
-    left = JSON.parse(localStorage.getItem(localKey()));
+    left = JSON.parse(local.getItem(localKey()));
   } catch {
-    localStorage.removeItem(localKey());
+    local.removeItem(localKey());
   }
   const kept = left?.body && claim.annotations.find((annotation) => annotation.id === left.annotation);
   base = kept || claim.annotations[0];
@@ -226,7 +223,7 @@ async function decide(decision, extra, button, done) {
       (error, seconds) => banner("offline", (error.status === 0 ? text.offline : text.serverAway).replace("%s", seconds)),
     );
     banner("offline", null);
-    localStorage.removeItem(localKey());
+    local.removeItem(localKey());
     handingIn(button, false);
     announce(done);
     await next();
@@ -264,7 +261,7 @@ async function skip() {
   if (reason === null) return;
   try {
     await api("POST", url("skip/"), { body: { reason } });
-    localStorage.removeItem(localKey());
+    local.removeItem(localKey());
     await next();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
