@@ -3,6 +3,17 @@
 
 const THRESHOLD = 0.5;
 const OPEN = "sentences-open"; // how the person likes the strip
+
+/** What the browser keeps of that, after `now` was said; false where it keeps nothing. */
+function opened(now = null) {
+  try {
+    if (now !== null) localStorage.setItem(OPEN, now ? "1" : "0");
+    return localStorage.getItem(OPEN) === "1";
+  } catch {
+    return false;
+  }
+}
+
 const END = { zh: /(?<=[。！？；!?;])|\n+/u, en: /(?<=[.!?;])\s+|\n+/u };
 const OPENING = {
   visual: /在视频|从视频|画面中|\bin the video\b|\bvisually\b/i,
@@ -83,7 +94,7 @@ export class Sentences {
   /** `box` is the strip's element, `field` the textarea; `cards()` and `subtitle()` give what it is compared with. */
   constructor(box, field, language, { text, cards, subtitle, onPick }) {
     Object.assign(this, { box, field, language, text, cards, subtitle, onPick });
-    box.classList.toggle("is-open", localStorage.getItem(OPEN) === "1");
+    box.classList.toggle("is-open", opened());
     box.addEventListener("click", (event) => {
       if (event.target.closest("[data-open]")) this.#toggle();
       else this.#pick(event.target.closest("[data-sentence]"));
@@ -118,7 +129,7 @@ export class Sentences {
 
   #toggle() {
     const open = this.box.classList.toggle("is-open");
-    localStorage.setItem(OPEN, open ? "1" : "0");
+    opened(open);
     this.box.querySelector("[data-open]").setAttribute("aria-pressed", String(open));
   }
 
