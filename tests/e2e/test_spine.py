@@ -150,6 +150,8 @@ def check_others(anna: Person, clips: Path) -> None:
     """Until nothing is left; the first try forgets a verdict and the description and is told so."""
     page = anna.page
     expect(page.locator(".clue.is-active")).to_be_visible()
+    page.fill("#description-zh", "")  # what was drafted
+    page.fill("#description-en", "")
     page.click("[data-ref=submit]")
     assert page.locator(".field-error:visible").count() >= 3
     anna.shot("08-check-errors")
