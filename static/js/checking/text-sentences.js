@@ -14,7 +14,13 @@ function opened(now = null) {
   }
 }
 
-const END = { zh: /(?<=[。！？；!?;])|\n+/u, en: /(?<=[.!?;])\s+|\n+/u };
+// Where a sentence may end: its marks, then the quotes and brackets that they close.
+const END = {
+  zh: /([。！？；!?;]+)([”’」』）)》】"]*)|(?<=[\u3400-\u9fff])(\.)(?=[\s\u3400-\u9fff]|$)/gu,
+  en: /([.!?;…]+)(["'”’)\]]*)(?=\s)/gu,
+};
+const TITLES = new Set("mr mrs ms dr prof st vs e.g i.e cf approx".split(" "));
+const NUMBERED = new Set("no nos fig p pp".split(" ")); // with the number that follows
 const OPENING = {
   visual: /在视频|从视频|画面中|\bin the video\b|\bvisually\b/i,
   audio: /在音频|从音频|\bin the audio\b|\btone of voice\b/i,
@@ -26,7 +32,40 @@ const COMMON = new Set(
 
 /** The sentences in order, without surrounding blanks. */
 export function split(text, language) {
-  return text.split(END[language]).map((part) => (part || "").trim()).filter(Boolean);
+  const found = [];
+  for (const line of text.split("\n")) {
+    let start = 0;
+    for (const match of line.matchAll(END[language])) {
+      const end = endOf(line, start, match, language);
+      if (end === null) continue;
+      found.push(line.slice(start, end));
+      start = end;
+    }
+    found.push(line.slice(start));
+  }
+  return found.map((part) => part.trim()).filter(Boolean);
+}
+
+/** Where the sentence from `start` ends by these marks; null where it goes on. */
+function endOf(line, start, match, language) {
+  const [marks, closing] = [match[1] || match[3] || "", match[2] || ""];
+  const whole = match.index + match[0].length;
+  if (language === "zh") {
+    let end = match.index + marks.length;
+    for (const sign of closing) {
+      if (sign === '"' && line.slice(start, end).split('"').length % 2 === 1) break; // it opens the next one
+      end += 1;
+    }
+    return end;
+  }
+  const following = line.slice(whole).trimStart().slice(0, 1);
+  const lower = /^[a-z]/.test(following);
+  if (closing || marks.includes("…") || marks.includes("..")) return lower ? null : whole;
+  const word = marks === "." && /[A-Za-z.]+$/.exec(line.slice(start, match.index))?.[0];
+  if (!word) return whole;
+  const short = word.toLowerCase();
+  const goesOn = TITLES.has(short) || /^[A-HJ-Z]$/.test(word) || (NUMBERED.has(short) && /^\d/.test(following)); // an initial; "I." is a word
+  return goesOn || (lower && (short === "etc" || /^(?:[A-Za-z]\.)+[A-Za-z]$/.test(word))) ? null : whole;
 }
 
 function features(text, language) {
@@ -108,8 +147,11 @@ export class Sentences {
     this.shown = cards;
     this.linked = linkCards(this.field.value, this.language, cards, this.subtitle());
     const worded = this.linked.map((sentence, index) => [sentence, index]).filter(([sentence]) => /[\p{L}\p{N}]/u.test(sentence.text));
+    const buttons = () => [...this.box.querySelectorAll("button")];
+    const at = buttons().indexOf(document.activeElement);
     this.box.hidden = !worded.length;
     this.box.replaceChildren(this.#opener(), ...worded.map(([sentence, index]) => this.#sentence(sentence, index)));
+    if (at >= 0) (worded.length ? buttons()[Math.min(at, worded.length)] : this.field).focus({ preventScroll: true });
   }
 
   /** The sentences are spelled out, or only their marks stand in a row. */
