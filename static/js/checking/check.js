@@ -98,7 +98,7 @@ async function open(data, etag) {
   panels.cleared();
   history.start();
   saver = new Saver({ url: url(), key, etag: left?.etag || etag, read: body, on: savingEvents });
-  lease = new Lease(claim, { onLost: lost, ahead });
+  lease = new Lease(claim, { onLost: lost, onKept: () => player.retry(), ahead });
   if (left && canonical(left.body) !== canonical(claim.draft)) {
     banner("restored", text.restored, { level: "info" });
     saver.ours.add(canonical(left.body));
@@ -129,6 +129,7 @@ const savingEvents = {
     for (const name of ["offline", "signed-out", "restored", "refused"]) banner(name, null);
     waitingForSignIn = false;
     lease?.signed(); // a saved draft extends it
+    player.retry();
   },
   waiting: (error, seconds) => {
     saveState(text.notSaved, "warn");

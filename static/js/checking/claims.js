@@ -74,10 +74,11 @@ export class Ahead {
   }
 }
 
-/** Renews the lease when nothing else has for half of its length; `onLost` is told once when it cannot be. */
+/** Renews the lease when nothing else has for half of its length; `onLost` is told once when it cannot be,
+ * `onKept` each time that it was. */
 export class Lease {
-  constructor(claim, { onLost, ahead = null }) {
-    Object.assign(this, { claim, onLost, ahead });
+  constructor(claim, { onLost, onKept = () => {}, ahead = null }) {
+    Object.assign(this, { claim, onLost, onKept, ahead });
     this.signed();
     this.timer = setInterval(() => this.look(), Math.min(LEASE_MS / 8, 30000));
     this.awake = () => document.hidden || this.look();
@@ -104,6 +105,7 @@ export class Lease {
       const { data } = await api("POST", `${settings.api}/claims/${this.claim.id}/renew/`);
       if (data?.lease_end) this.claim.lease_end = data.lease_end;
       this.signed();
+      this.onKept();
       banner("lease", null);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

@@ -91,7 +91,7 @@ export function workplace({ claimUrl, onChange }) {
       const url = claimUrl();
       if (!url) return null;
       try {
-        return (await api("GET", url)).data.clip;
+        return (await api("POST", `${url}renew/`)).data.clip; // the media live as long as the lease
       } catch (error) {
         if (error instanceof ApiError) return null;
         throw error;

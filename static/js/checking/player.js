@@ -21,7 +21,7 @@ function exact(seconds) {
 }
 
 export class Player {
-  /** `refs` are elements by data-ref; `refresh()` resolves to the clip with fresh media URLs, or null. */
+  /** `refs` are elements by data-ref; `refresh()` renews what the media depend on: the clip with its URLs, or null. */
   constructor(refs, { refresh }) {
     this.words = JSON.parse(document.getElementById("work-text").textContent);
     Object.assign(this, { refs, refresh, media: null, clip: null, frames: null, looping: null, until: null });
@@ -44,6 +44,7 @@ export class Player {
     refs.rate.addEventListener("change", () => this.setRate(Number(refs.rate.value)));
     refs.tracks.addEventListener("click", () => this.nextTracks());
     refs.stage.addEventListener("click", (event) => event.target === this.media && this.toggle());
+    window.addEventListener("online", () => this.retry());
   }
 
   /** `on("load"|"time"|"state"|"rate"|"tracks"|"loop"|"curves", call)`: several may listen. */
@@ -110,6 +111,8 @@ export class Player {
     const started = performance.now();
     Object.assign(this, { clip, mode, claim, frames: null, looping: null, until: null, last: null, shown: null });
     this.played = [];
+    this.refreshed = 0; // another clip has its own first try
+    clearTimeout(this.later);
     this.curves = null;
     const urls = clip.media || {};
     const ahead = taken(clip);
@@ -177,10 +180,19 @@ export class Player {
     this.#applyTracks(switchable ? this.tracks : "both");
   }
 
-  /** The address may have ended with the lease while one was away: ask for a fresh one and go on where one was. */
+  /** Once more, where the clip could not be fetched: the lease is back, or the network. At most every few seconds. */
+  retry() {
+    clearTimeout(this.later);
+    if (!this.media?.error) return;
+    const rest = this.refreshed + REFRESH_EVERY - Date.now();
+    if (rest > 0) this.later = setTimeout(() => this.retry(), rest);
+    else this.#failed();
+  }
+
+  /** The address may have ended with the lease while one was away: renew it and go on where one was. */
   async #failed() {
     const { media } = this;
-    if (!media.getAttribute("src")) return;
+    if (!media?.getAttribute("src")) return;
     const at = media.currentTime;
     const wasPlaying = this.wanted === true;
     const soon = Date.now() - this.refreshed < REFRESH_EVERY;
@@ -207,6 +219,10 @@ export class Player {
     const target = this.instead || this.media;
     if (!target) return;
     this.until = null;
+    if (target === this.media && target.error) {
+      Object.assign(this, { wanted: true, refreshed: 0 });
+      return this.retry();
+    }
     if (!target.paused) return this.pause();
     if (target.currentTime >= (target.duration || this.duration) - 0.05) target.currentTime = 0;
     this.#play();
@@ -329,7 +345,8 @@ export class Player {
         this.pause();
       } else if (this.looping && now >= Math.min(this.looping[1], this.duration - 0.02)) this.#again();
     }
-    this.refs.time.textContent = `${exact(now)} / ${exact(this.duration)}`;
+    this.refs.time.textContent = exact(now);
+    this.refs.wholeTime.textContent = ` / ${exact(this.duration)}`;
     this.#tell("time", now);
   }
 

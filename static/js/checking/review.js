@@ -198,7 +198,7 @@ async function open(data) {
   refs.differences.textContent = claim.annotations.length > 1
     ? words.differ.replace("%1", compare.split.length).replace("%2", compare.rows.length - 1)
     : "";
-  lease = new Lease(claim, { onLost: (error) => banner("lease", error.message), ahead });
+  lease = new Lease(claim, { onLost: (error) => banner("lease", error.message), onKept: () => player.retry(), ahead });
   for (const area of refs.task.querySelectorAll(".work-area, .pane")) area.scrollTop = 0;
   window.scrollTo(0, 0);
   await player.load(claim.clip, { mode: "", claim });
