@@ -1,5 +1,6 @@
 """ASGI entry point: the streams below /stream/. Pages and API are served by wsgi.py."""
 
+import importlib
 import os
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.core.handlers.asgi import ASGIHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotator.settings")
 django.setup(set_prefix=False)
+importlib.import_module("annotator.stream_urls")  # now: the first reader waits only some seconds for a stream
 
 
 class Streams(ASGIHandler):

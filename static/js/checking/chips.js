@@ -260,9 +260,16 @@ export class Chips {
 
   #draw() {
     if (!this.items.includes(this.open)) this.open = null;
-    this.list.replaceChildren(...this.items.map((label, index) => this.#item(label, index)));
+    const at = this.list.contains(document.activeElement) ? document.activeElement : null;
+    const [label, name] = at?.dataset.label ? [at.dataset.label, "label"] : [this.drawn?.[at?.dataset.remove], "remove"];
+    this.list.replaceChildren(...this.items.map((each, index) => this.#item(each, index)));
+    this.drawn = [...this.items];
+    if (at) (this.list.querySelectorAll(`[data-${name}]`)[this.items.indexOf(label)] || this.input).focus();
     this.panel.hidden = this.open === null || this.readOnly;
-    if (this.panel.hidden) return this.panel.replaceChildren();
+    if (this.panel.hidden) {
+      if (this.panel.contains(document.activeElement)) this.input.focus(); // its label is gone
+      return this.panel.replaceChildren();
+    }
     const focused = document.activeElement?.dataset.score ? [document.activeElement.dataset.score, document.activeElement.value] : null;
     this.panel.setAttribute("role", "group");
     this.panel.setAttribute("aria-label", this.text.scoresOf.replace("%s", this.open));

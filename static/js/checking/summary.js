@@ -201,6 +201,8 @@ export class Proposal {
     refs.proposalDismiss.textContent = this.text.dismiss;
     this.proposal = { description: {}, ov_labels: {} };
     this.#draw();
+    const focus = document.activeElement;
+    if (!focus || focus === document.body) refs.proposalDismiss.focus({ preventScroll: true });
   }
 
   #take() {
@@ -228,7 +230,10 @@ export class Proposal {
       const words = proposal.ov_labels?.[language] || [];
       if (finished && words.length) blocks.push(this.#labels(language, words));
     }
+    const buttons = () => [...refs.proposalBody.querySelectorAll("button")];
+    const at = buttons().indexOf(document.activeElement);
     refs.proposalBody.replaceChildren(...blocks);
+    if (at >= 0) (buttons().slice(at).find((button) => !button.disabled) || refs.proposalAccept).focus({ preventScroll: true });
     if (!finished) refs.proposalBody.scrollTop = refs.proposalBody.scrollHeight;
   }
 
