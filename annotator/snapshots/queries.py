@@ -15,6 +15,8 @@ from annotator.clips.models import Corpus
 
 from .models import Snapshot, SnapshotEntry
 
+CLIPS_AT_A_TIME = 1_000  # whose annotations are held in memory while annotations.jsonl is written
+
 
 class CurrentLine(NamedTuple):
     line: str
@@ -90,6 +92,11 @@ def provenance_lines(corpus: Corpus, revision_ids: Sequence[int]) -> Iterator[di
 def annotation_lines(corpus: Corpus, revision_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Per record: every annotator's latest own version, and soft labels (the share who named each label)."""
     clips = list(_revisions(revision_ids).values_list("record__clip_id", "record__clip__name"))
+    for start in range(0, len(clips), CLIPS_AT_A_TIME):
+        yield from _lines_of_clips(corpus, clips[start : start + CLIPS_AT_A_TIME])
+
+
+def _lines_of_clips(corpus: Corpus, clips: Sequence[tuple[int, str]]) -> Iterator[dict[str, Any]]:
     annotations: dict[int, list[Annotation]] = {}
     latest = (
         # Not what was said of a gold clip: it may answer an error that was planted.
@@ -135,9 +142,7 @@ def _annotation(corpus: Corpus, annotation: Annotation) -> dict[str, Any]:
                 "aspect": check.aspect,
                 "language": check.language,
                 "text": check.text,
-                "span": None
-                if check.span_start is None
-                else [round(check.span_start, 3), round(check.span_end or 0, 3)],
+                "span": _span(check),
                 "verdict": check.verdict,
                 "reason": check.reason or None,
                 "active_s": check.active_seconds,
