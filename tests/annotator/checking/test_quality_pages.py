@@ -152,3 +152,16 @@ def test_the_command_prints_one_json_object(corpus: Corpus, capsys: pytest.Captu
     assert found["agreement"]["clips"] == 2
     call_command("quality", "lab", "--json", "--dashboard")
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["people"]
+
+
+def test_a_page_of_a_large_corpus_asks_a_few_statements_and_counts_nothing(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    client = browser(corpus, "manager")
+    for kind in ("quality", "dashboard"):
+        reports.count(corpus.pk, kind, 30)
+    monkeypatch.setattr(reports, "LARGE", 1)
+    monkeypatch.setattr(reports, "counted", lambda *_asked: pytest.fail("counted while somebody waits"))
+    for address in ("quality/", "dashboard/", "dashboard/people.csv"):
+        with django_assert_max_num_queries(10):
+            assert client.get(f"/corpora/lab/{address}").status_code == 200
