@@ -49,7 +49,9 @@ def draft(raw: Any) -> dict[str, Any]:
         raise Invalid(_("The body must be a JSON object."), errors={"": _("The body must be a JSON object.")})
     try:
         packed = json.dumps(raw, ensure_ascii=False, allow_nan=False)
-        problem = text_problem(packed, MAX_DRAFT_BYTES) or next(filter(None, map(_unstorable, _texts(raw))), None)
+        problem = text_problem(packed, MAX_DRAFT_BYTES)
+        if problem is None and "\\u0000" in packed:  # a NUL, or a text that spells one
+            problem = next(filter(None, map(_unstorable, _texts(raw))), None)
     except (ValueError, RecursionError):
         problem = _("NaN, Infinity and bottomless nesting are no JSON.")
     if problem:

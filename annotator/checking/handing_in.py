@@ -33,7 +33,6 @@ def submit(user: Any, claim_id: int, body: Any, *, key: str | None) -> dict[str,
         facts = cursor.fetchone()[0]
     if facts is None or not _ordinary(user, facts):
         return None
-    body = bodies.draft(body)
     clip = queue.row(Clip, facts["clip"])
     clip.corpus = queue.row(Corpus, facts["corpus"])
     offered = [_clue(item) for item in facts["clues"]]

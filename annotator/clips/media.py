@@ -78,11 +78,12 @@ def signed_urls(
     if claim_id is None:
         value["x"] = int(expires.timestamp())
     token = signing.Signer(salt=SALT).sign_object(value)
+    beginning = reverse("clips:media", args=[token, "video"]).removesuffix("video")
     urls: dict[str, str | None] = {}
     for key in SHOWN:
         kind = "muted" if key == "video" and mode == "visual" else key
         there = clip.withdrawn_at is None if kind == "tracks" else KINDS[kind] in made
-        urls[key] = reverse("clips:media", args=[token, kind]) if there and kind in ALLOWED[mode] else None
+        urls[key] = beginning + kind if there and kind in ALLOWED[mode] else None
     return {**urls, "expires": expires.isoformat()}
 
 

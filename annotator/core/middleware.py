@@ -6,9 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
+from csp.utils import build_policy
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
+from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import render
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
 from .errors import LengthRequired, WorkbenchError, problem_response
@@ -42,6 +51,57 @@ class RequestIdMiddleware:
         return response
 
 
+class PolicyMiddleware(CSPMiddleware):
+    """The Content-Security-Policy; it is put together once for all answers that change nothing of it, as those of the
+    API, which are asked for hundreds of times a second."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        super().__init__(get_response)
+        self.plain = build_policy()
+
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        own = any(name.startswith("_csp_") for name in vars(response))
+        if own or not request.path_info.startswith("/api/v1/") or hasattr(request, "_csp_nonce"):
+            return super().process_response(request, response)
+        response.headers.setdefault(HEADER, self.plain)
+        return response
+
+
+class _ForBrowsers:
+    """A call of the API without a cookie has no session, nobody who is signed in by one, and no messages: what looks
+    for them is passed by."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith("/api/v1/") and not request.META.get("HTTP_COOKIE"):
+            return self.get_response(request)  # type: ignore[attr-defined]
+        return super().__call__(request)  # type: ignore[misc]
+
+
+class Sessions(_ForBrowsers, SessionMiddleware):
+    """Django's."""
+
+
+class SignedIn(_ForBrowsers, AuthenticationMiddleware):
+    """Django's."""
+
+
+class Messages(_ForBrowsers, MessageMiddleware):
+    """Django's."""
+
+
+class Languages(LocaleMiddleware):
+    """Django's, where no address begins with a language: it is not looked for there."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        translation.activate(translation.get_language_from_request(request))
+        request.LANGUAGE_CODE = translation.get_language()  # type: ignore[attr-defined]
+
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        patch_vary_headers(response, ("Accept-Language",))
+        response.headers.setdefault("Content-Language", translation.get_language())
+        return response
+
+
 class ErrorMiddleware:
     """A WorkbenchError that leaves a view becomes a page, an htmx partial or problem+json, with its status."""
 
@@ -49,8 +109,9 @@ class ErrorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if "\x00" in (request.session.session_key or ""):  # a forged cookie is no session
-            request.session = type(request.session)()
+        session = getattr(request, "session", None)  # a token has none
+        if session is not None and "\x00" in (session.session_key or ""):  # a forged cookie is no session
+            request.session = type(session)()
         # PostgreSQL keeps no NUL, and no address of ours has one: said once, here, for every view and parameter.
         if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("NUL in the address")

@@ -107,14 +107,15 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "annotator.core.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",  # this far out, so that a refused Host or a broken session carries the policy, too
+    # This far out, so that a refused Host or a broken session carries the policy, too.
+    "annotator.core.middleware.PolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "annotator.core.middleware.Sessions",
+    "annotator.core.middleware.Languages",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "annotator.core.middleware.SignedIn",
+    "annotator.core.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "annotator.core.middleware.ErrorMiddleware",
@@ -153,7 +154,9 @@ DATABASES["default"]["ATOMIC_REQUESTS"] = False
 # Web processes keep their connections (annotator/wsgi.py says how many at most): making one costs more than a request,
 # and with it go the plans of the queue's functions. Each is asked whether it still stands before it is used.
 if DATABASE_POOL := env_int("DATABASE_POOL", 0):
-    _pool = {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 10}
+    from annotator.core.database import PooledConnection
+
+    _pool = {"min_size": 1, "max_size": DATABASE_POOL, "timeout": 10, "connection_class": PooledConnection}
     DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), "pool": _pool}
     DATABASES["default"]["CONN_MAX_AGE"] = 0
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -247,6 +250,7 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.MultiPartParser",
         "rest_framework.parsers.FormParser",
     ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "annotator.core.parsers.Negotiation",
     "DEFAULT_PAGINATION_CLASS": "annotator.core.paging.CursorPages",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "annotator.core.errors.problem_handler",
@@ -311,6 +315,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
         "celery": {"level": LOG_LEVEL},
+        "psycopg.pool": {"level": "WARNING"},  # three lines for every request
         "httpx2": {"level": "WARNING"},  # a line for every call of a model
     },
 }

@@ -45,8 +45,9 @@ class Record(models.Model):
 
     GRADES = [("coarse", "coarse"), ("fine", "fine")]
 
-    corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="records")
-    clip = models.ForeignKey(Clip, on_delete=models.PROTECT, related_name="records")
+    # No index of a foreign key's own where another one begins with it: each is written at every submission.
+    corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="records", db_index=False)
+    clip = models.ForeignKey(Clip, on_delete=models.PROTECT, related_name="records", db_index=False)
     grade = models.CharField(max_length=10, choices=GRADES)
     current = models.OneToOneField(
         "RecordRevision",
@@ -79,15 +80,19 @@ class RecordRevision(models.Model):
 
     SOURCES = [(s, s) for s in ("review", "submission", "agreement", "run", "import")]
 
-    record = models.ForeignKey(Record, on_delete=models.PROTECT, related_name="revisions")
+    record = models.ForeignKey(Record, on_delete=models.PROTECT, related_name="revisions", db_index=False)
     number = models.PositiveIntegerField()
     line = models.TextField()
     sha256 = models.CharField(max_length=64)
     source = models.CharField(max_length=12, choices=SOURCES)
     source_detail = models.CharField(max_length=120, blank=True)
     annotation = models.ForeignKey(Annotation, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    review = models.ForeignKey(Review, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    draft = models.ForeignKey(DescriptionDraft, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    review = models.ForeignKey(
+        Review, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    draft = models.ForeignKey(
+        DescriptionDraft, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     provenance = models.JSONField(default=dict)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.DO_NOTHING, db_constraint=False

@@ -1,4 +1,7 @@
-"""Slots, claims, drafts, annotations and their checks: what people do to a clip."""
+"""Slots, claims, drafts, annotations and their checks: what people do to a clip.
+
+A foreign key with which another index begins has none of its own: each is written at every claim and submission.
+"""
 
 from django.conf import settings
 from django.contrib.postgres.indexes import BrinIndex
@@ -26,7 +29,7 @@ class Slot(models.Model):
     STATES = [(s, s) for s in ("open", "claimed", "done", "closed")]
 
     corpus = models.ForeignKey(Corpus, on_delete=models.CASCADE, related_name="slots")
-    clip = models.ForeignKey(Clip, on_delete=models.CASCADE, related_name="slots")
+    clip = models.ForeignKey(Clip, on_delete=models.CASCADE, related_name="slots", db_index=False)  # slot_once
     kind = models.CharField(max_length=10, choices=KINDS)
     number = models.PositiveSmallIntegerField()
     state = models.CharField(max_length=10, choices=STATES, default="open")
@@ -80,12 +83,19 @@ class Claim(models.Model):
     slot = models.ForeignKey(Slot, on_delete=models.CASCADE, related_name="claims")
     clip = models.ForeignKey(Clip, on_delete=models.CASCADE, related_name="claims")
     corpus = models.ForeignKey(Corpus, on_delete=models.CASCADE, related_name="claims")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="claims")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="claims",
+        db_index=False,  # claim_latest
+    )
     state = models.CharField(max_length=10, choices=STATES, default="live")
     lease_end = models.DateTimeField()
     offered = models.JSONField(default=list, help_text="Ids of the clues that were offered, in order.")
     arm = models.CharField(max_length=6, default="shown", db_default="shown", choices=[(a, a) for a in ARMS])
-    planted = models.ForeignKey("PlantedError", null=True, blank=True, on_delete=models.PROTECT, related_name="claims")
+    planted = models.ForeignKey(
+        "PlantedError", null=True, blank=True, on_delete=models.PROTECT, related_name="claims", db_index=False
+    )
     return_reason = models.TextField(blank=True)
     skip_reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -105,6 +115,7 @@ class Claim(models.Model):
             models.Index(fields=["corpus", "lease_end"], name="claim_leases", condition=Q(state="live")),
             models.Index(fields=["corpus"], name="claim_returned", condition=Q(state="returned")),
             models.Index(fields=["user", "corpus", "-id"], name="claim_latest"),
+            models.Index(fields=["planted"], name="claim_planted", condition=Q(planted__isnull=False)),
             models.Index(
                 fields=["user", "corpus"],
                 name="claim_mine",
@@ -145,7 +156,7 @@ class Draft(models.Model):
 
     export_class = "internal"
 
-    claim = models.ForeignKey(Claim, on_delete=models.CASCADE, related_name="drafts")
+    claim = models.ForeignKey(Claim, on_delete=models.CASCADE, related_name="drafts", db_index=False)
     version = models.PositiveIntegerField()
     body = models.JSONField()
     saved_at = models.DateTimeField(auto_now_add=True)
@@ -186,8 +197,8 @@ class Annotation(models.Model):
 
     export_class = "public"
 
-    claim = models.ForeignKey(Claim, on_delete=models.PROTECT, related_name="annotations")
-    clip = models.ForeignKey(Clip, on_delete=models.PROTECT, related_name="annotations")
+    claim = models.ForeignKey(Claim, on_delete=models.PROTECT, related_name="annotations", db_index=False)
+    clip = models.ForeignKey(Clip, on_delete=models.PROTECT, related_name="annotations", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="annotations")
     revision = models.PositiveSmallIntegerField(default=1)
     description_zh = models.TextField(blank=True)
@@ -234,7 +245,7 @@ class Check(models.Model):
 
     export_class = "public"
 
-    annotation = models.ForeignKey(Annotation, on_delete=models.CASCADE, related_name="checks")
+    annotation = models.ForeignKey(Annotation, on_delete=models.CASCADE, related_name="checks", db_index=False)
     clue = models.ForeignKey(Clue, null=True, blank=True, on_delete=models.PROTECT, related_name="checks")
     position = models.PositiveSmallIntegerField()
     verdict = models.CharField(max_length=10, choices=[(v, v) for v in VERDICTS])
