@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from .models import Annotation, Check, Claim, Record, RecordRevision, Review, Slot
+from .models import Annotation, Check, Claim, Comment, GoldItem, PlantedError, Record, RecordRevision, Review, Slot
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -104,3 +104,34 @@ class RecordAdmin(ReadOnlyAdmin):
     @admin.display(description="canonical line")
     def line(self, record: Record) -> str:
         return record.current.line if record.current else ""
+
+
+class PlantedInline(admin.TabularInline):
+    model = PlantedError
+    extra = 0
+    can_delete = False
+    fields = ("clue", "rule", "language", "text", "created_at")
+    readonly_fields = fields
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(GoldItem)
+class GoldItemAdmin(ReadOnlyAdmin):
+    list_display = ("id", "clip", "purpose", "active", "made_by", "created_at")
+    list_filter = ("purpose", "active", "corpus")
+    list_select_related = ("clip", "made_by")
+    search_fields = ("clip__name",)
+    inlines = (PlantedInline,)
+
+
+@admin.register(Comment)
+class CommentAdmin(ReadOnlyAdmin):
+    list_display = ("id", "clip", "user", "role", "created_at", "resolved_at")
+    list_filter = ("role", "clip__corpus")
+    list_select_related = ("clip", "user")
+    search_fields = ("clip__name", "text")

@@ -240,6 +240,8 @@ MODELS = {
     "checking/annotation": ("annotation", 403, 403),
     "checking/review": ("decision", 403, 403),
     "checking/record": ("record", 403, 403),
+    "checking/golditem": ("gold", 403, 403),
+    "checking/comment": ("comment", 403, 403),
     "snapshots/snapshot": ("snapshot", 403, 403),
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from annotator.checking import gold, queries, rules, services
+from annotator.checking import gold, planting, queries, rules, services
 from annotator.checking.models import Annotation, Claim, GoldItem, Record, RecordRevision, Review, Slot
 from annotator.core import invariants
 from annotator.core.errors import Conflict, Forbidden, Invalid
@@ -205,3 +205,19 @@ def test_the_list_costs_the_same_for_two_and_for_twenty(client: Client, django_a
         make.create_gold(corpus)
     with django_assert_max_num_queries(16):  # type: ignore[operator]
         client.get(f"/corpora/{corpus.slug}/gold/")
+
+
+def test_the_admin_shows_gold_clips_and_remarks_and_changes_none(client: Client) -> None:
+    corpus = make.create_corpus()
+    item = make.create_gold(corpus, clues=("She smiles.",))
+    planting.plant(None, item)
+    remark = item.clip.comments.create(user=make.create_member(corpus), role="annotator", text="谁？")
+    client.force_login(make.create_user(is_superuser=True, is_staff=True))
+    for name, row in (("golditem", item), ("comment", remark)):
+        address = f"/admin/checking/{name}/"
+        statuses = [
+            client.get(address + tail).status_code for tail in ("", f"{row.pk}/change/", "add/", f"{row.pk}/delete/")
+        ]
+        assert statuses == [200, 200, 403, 403]
+        assert client.post(f"{address}{row.pk}/change/", {"purpose": "test", "text": "x"}).status_code == 403
+    assert "She frowns." in client.get(f"/admin/checking/golditem/{item.pk}/change/").content.decode()
