@@ -56,7 +56,7 @@ def _keep(user: Any, chosen: dict[str, Any]) -> None:
         return
     row.keys, row.settings = chosen["keys"], chosen["settings"]
     row.save(update_fields=["keys", "settings", "updated_at"])
-    changed = {
+    changed: dict[str, Any] = {
         part: sorted(name for name in before[part] | chosen[part] if before[part].get(name) != chosen[part].get(name))
         for part in chosen
     }

@@ -13,4 +13,7 @@ class ModuleStorage(CompressedManifestStaticFilesStorage):
     max_post_process_passes = 40  # as long as the longest chain of imports; a circle of them fails
     keep_intermediate_files = False
     support_js_module_import_aggregation = True
-    _js_module_import_aggregation_patterns = ("js/*.js", HashedFilesMixin._js_module_import_aggregation_patterns[1])
+    _js_module_import_aggregation_patterns = (
+        "js/*.js",
+        HashedFilesMixin._js_module_import_aggregation_patterns[1],  # type: ignore[attr-defined] # the stubs lack it
+    )

@@ -18,11 +18,11 @@ AWAY = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", 
 
 @pytest.fixture(scope="module")
 def dora(workbench: Workbench, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A corpus of eight clips without media, each with one clue, and the password of its annotator."""
+    """A corpus of twelve clips without media, each with one clue, and the password of its annotator."""
     workbench.manage("create_corpus", "crash", "--name", "Crash", "--licence", "open")
     clue = {"modality": "visual", "aspect": "expression", "language": "en", "text": "A frown.", "source": "a"}
     manifest: Path = tmp_path_factory.mktemp("crash") / "clips.jsonl"
-    rows = (json.dumps({"name": f"crash-{n}", "clues": [clue]}) + "\n" for n in range(8))
+    rows = (json.dumps({"name": f"crash-{n}", "clues": [clue]}) + "\n" for n in range(12))
     manifest.write_text("".join(rows), encoding="utf-8")
     workbench.manage("ingest", "crash", "--manifest", str(manifest))
     return str(workbench.manage("add_member", "crash", "dora", "--role", "annotator", "--create")["password"])
@@ -191,3 +191,108 @@ def test_two_tabs_that_submit_the_same_clip_conflict_visibly(workbench: Workbenc
     expect(second.locator("#description-en")).to_have_value("what the second tab says")
     said = ask(workbench, f"[a.description_en for a in Annotation.objects.filter(clip__name={clip!r})]")
     assert said == ["what the first tab says"]
+
+
+def test_a_server_killed_mid_composition_has_all_but_the_last_second(workbench: Workbench, someone: Person) -> None:
+    """An input method at work (CDP): the letters that it holds, and the words that it gave, are in the draft."""
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    cdp = page.context.new_cdp_session(page)
+    page.fill("#description-zh", "")
+    page.click("#description-zh")
+    sentence = "他皱着眉头提高了声音显得非常生气她却一直低着头不肯回答"
+    shown: list[tuple[float, str]] = []
+    began = time.monotonic()
+    for number, sign in enumerate(sentence):
+        for letters in ("x", "xi", "xia"):
+            cdp.send("Input.imeSetComposition", {"text": letters, "selectionStart": len(letters), "selectionEnd": 0})
+            shown.append((time.monotonic(), sentence[:number] + letters))
+            time.sleep(0.05)
+        if time.monotonic() - began > 4:
+            break
+        cdp.send("Input.insertText", {"text": sign})
+        shown.append((time.monotonic(), sentence[: number + 1]))
+    killed = time.monotonic()  # with "xia" in composition
+    assert workbench.kill("web")
+    rows = f"Draft.objects.filter(claim__clip__name={clip!r}, claim__user__username='dora').order_by('version')"
+    arrived = str(ask(workbench, f"{rows}.last().body['description']['zh']"))
+    signs = [len(text.rstrip("xia")) for moment, text in shown if moment <= killed - 1.0]
+    kept = arrived.rstrip("xia")
+    assert sentence.startswith(kept)
+    assert len(kept) >= signs[-1] > 3, (arrived, shown[-1])
+    back(workbench)
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at", timeout=60_000)
+    cdp.send("Input.insertText", {"text": "下"})  # the composition outlived the server
+    expect(page.locator("#description-zh")).to_have_value(shown[-1][1].removesuffix("xia") + "下")
+
+
+FORBIDDEN = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+FULL = "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }"
+
+
+@pytest.mark.parametrize("without", [FORBIDDEN, FULL], ids=["forbidden", "full"])
+def test_work_goes_on_without_storage_in_the_browser(workbench: Workbench, someone: Person, without: str) -> None:
+    someone.page.add_init_script(without)
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.locator(".clue").first.focus()
+    page.keyboard.press("1")
+    page.fill("#description-zh", "")  # what an earlier test left there
+    page.fill("#description-en", "Nothing is kept in the browser.")
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at")
+    expect(page.locator("[data-banner=no-local-copy]")).to_be_visible()
+    assert last_draft(workbench, clip) == "Nothing is kept in the browser."
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(clip)
+    assert annotations(workbench, clip) == 1
+
+
+def test_a_line_that_is_dead_without_saying_so_is_told_and_tried_again(workbench: Workbench, someone: Person) -> None:
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.route("**/draft/", lambda route: None, times=1)  # neither an answer nor an end
+    page.fill("#description-en", "Said into a dead line.")
+    expect(page.locator("[data-banner=offline]")).to_be_visible(timeout=40_000)
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at", timeout=40_000)
+    expect(page.locator("[data-banner=offline]")).to_have_count(0)
+    assert last_draft(workbench, clip) == "Said into a dead line."
+
+
+def test_a_page_that_comes_back_from_the_browsers_cache_is_in_no_conflict_with_itself(
+    workbench: Workbench, someone: Person
+) -> None:
+    page = open_check(someone)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.fill("#description-en", "Left")
+    with page.expect_response("**/draft/"):
+        page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    someone.expect_trouble("412 (Precondition Failed)")
+    page.fill("#description-en", "Left and come back.")
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at")
+    assert eventually(lambda: last_draft(workbench, clip) == "Left and come back.", 20)
+    expect(page.locator("[data-banner=conflict]")).to_have_count(0)
+
+
+def test_the_clip_that_was_held_ahead_is_asked_for_anew_after_the_computer_slept(
+    workbench: Workbench, someone: Person
+) -> None:
+    """The clock of the page stands still meanwhile (performance.now), the leases do not."""
+    with someone.page.expect_response("**/claims/", timeout=20_000):
+        page = open_check(someone)
+    asked: list[str] = []
+    page.on(
+        "request", lambda request: asked.append(request.post_data or "") if request.url.endswith("/claims/") else None
+    )
+    assert eventually(lambda: any("ahead" in body for body in asked), 20)
+    page.wait_for_timeout(1000)
+    clip = page.inner_text("[data-ref=clipName]")
+    page.locator(".clue").first.focus()
+    page.keyboard.press("1")
+    page.fill("#description-zh", "")  # what an earlier test left there
+    page.fill("#description-en", "Before the sleep.")
+    expect(page.locator("[data-ref=saved]")).to_contain_text("Saved at")
+    page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 7200_000; })()")
+    asked.clear()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(clip)
+    assert any("ahead" not in body for body in asked)
