@@ -289,8 +289,20 @@ def test_spans_set_while_it_plays_are_where_it_was(
         after = page.evaluate(f"{VIDEO}.currentTime")
         assert at - FRAME <= fields(page)[index] <= after + FRAME
     page.keyboard.press(" ")
-    agree(page, duration)
-    start, end = stored(page)
+    for nudge, index in (("Alt+ArrowRight", 1), ("Shift+ArrowRight", 0)):
+        old = agree(page, duration)
+        page.keyboard.press(nudge)
+        assert eventually(lambda old=old, index=index: fields(page)[index] > old[index], 5)
+    page.keyboard.press("p")
+    until(page, f"!{VIDEO}.paused")
+    seen = page.evaluate(LAPS, 4)
+    back = [i for i in range(1, len(seen)) if seen[i] < seen[i - 1]]
+    start, end = agree(page, duration)
+    assert back
+    assert min(seen[back[0] :]) > start - FRAME
+    assert page.evaluate(f"{VIDEO}.playbackRate") == rate
+    page.keyboard.press(" ")
+    assert stored(page) == [start, end]
     assert start < end
 
 
@@ -497,3 +509,84 @@ def test_in_the_dark_in_chinese_and_on_a_phone(tia: str, person: Callable[..., P
     expect(page.locator("[data-ref=faceChart] canvas")).to_be_visible()
     assert page.evaluate(WITHIN)
     someone.shot("timeline-390-curves", full=True)
+
+
+def lease_of_tia(workbench: Workbench, state: str) -> None:
+    """End the leases on the corpus `axis`, as time does ("expired"), or as a manager does ("released")."""
+    workbench.shell(
+        "from datetime import timedelta\nfrom django.utils import timezone\n"
+        "from annotator.checking.models import Claim, Slot\n"
+        "claims = Claim.objects.filter(corpus__slug='axis', user__username='tia', state='live')\n"
+        "Slot.objects.filter(pk__in=claims.values('slot_id')).update(state='open')\n"
+        f"claims.update(state={state!r}, lease_end=timezone.now() - timedelta(minutes=5))\n"
+    )
+
+
+def test_media_come_back_with_the_lease(workbench: Workbench, tia: str, person: Callable[..., Person]) -> None:
+    someone = person("tia", tia)
+    for trouble in ("403", "ERR_FAILED"):
+        someone.expect_trouble(trouble)
+    page = open_check(someone, "axis")
+    until(page, f"{VIDEO}.readyState >= 2")
+    lost = page.locator("[data-ref=lostMedia]")
+    ready = f"{VIDEO}.readyState >= 2 && {VIDEO}.error === null"
+    # The lease ran out while the computer slept; the slot is free: it is taken back, and the clip goes on.
+    lease_of_tia(workbench, "expired")
+    page.evaluate(f"{VIDEO}.load()")
+    until(page, ready)
+    expect(lost).to_be_hidden()
+    # Without a network for it there is no clip, and the page says so; with the next draft it comes back.
+    lease_of_tia(workbench, "expired")
+    page.route("**/renew/", lambda route: route.abort())
+    page.wait_for_timeout(10_000)  # a refresh is asked for at most so often
+    page.evaluate(f"{VIDEO}.load()")
+    expect(lost).to_be_visible()
+    page.unroute("**/renew/")
+    page.fill("#description-en", "Going on with the work.")
+    until(page, ready)
+    expect(lost).to_be_hidden()
+    # And when one plays it.
+    lease_of_tia(workbench, "expired")
+    page.route("**/renew/", lambda route: route.abort())
+    page.wait_for_timeout(10_000)
+    page.evaluate(f"{VIDEO}.load()")
+    expect(lost).to_be_visible()
+    page.unroute("**/renew/")
+    page.locator(".clue").first.focus()
+    page.keyboard.press(" ")
+    until(page, f"{ready} && ({VIDEO}.currentTime > 0.1)")
+
+
+LATE = """
+const real = window.fetch;
+let count = 0;
+const wait = (ms) => new Promise((go) => setTimeout(go, ms));
+window.fetch = async (...asked) => {
+  if (/[/](peaks|tracks)$/.test(String(asked[0]))) await wait(count++ % 4 < 2 ? 900 : 30);
+  return real(...asked);
+};
+"""
+
+
+def test_clips_switched_while_their_curves_still_come(tia: str, person: Callable[..., Person]) -> None:
+    """What comes late for the clip before touches nothing of the one that is shown."""
+    someone = person("tia", tia)
+    page = someone.page
+    page.add_init_script(LATE)
+    open_check(someone, "axis")
+    names = [page.inner_text("[data-ref=clipName]")]
+    for _clip in range(2):  # at once, before anything of it has come
+        page.locator("[data-ref=skip]").click()
+        page.locator("dialog[open] [data-reason]").first.click()
+        expect(page.locator("[data-ref=clipName]")).not_to_have_text(names[-1])
+        names.append(page.inner_text("[data-ref=clipName]"))
+    assert len(set(names)) == 3
+    expect(page.locator("[data-ref=faceChart] canvas")).to_have_count(1)
+    expect(page.locator("[data-ref=voiceChart] canvas")).to_have_count(1)
+    page.wait_for_timeout(2000)  # all that is late has come
+    expect(page.locator("[data-ref=faceChart] canvas")).to_have_count(1)
+    page.evaluate(f"{VIDEO}.currentTime = 1")
+    expect(page.locator("[data-ref=voiceValues]")).to_contain_text("dB")
+    claim = claimed(page)
+    shown = page.evaluate("Number(document.querySelector('[data-ref=seek]').max)")
+    assert (claim["clip"]["name"], shown) == (names[-1], pytest.approx(claim["clip"]["duration"], abs=0.01))
