@@ -159,3 +159,14 @@ def test_who_annotated_a_clip_is_refused_its_review_however_they_ask() -> None:
     with pytest.raises(Conflict):
         services.claim_clip(author, clip, kind="review")
     assert Claim.objects.filter(user=author).count() == 1
+
+
+def test_a_log_without_a_decision_of_that_kind_does_not_say_that_nobody_asked(client: Any) -> None:
+    clip = pair()
+    for _number in range(2):
+        make.create_annotation(clip, body=body(clip))
+    client.force_login(make.create_member(clip.corpus, "manager"))
+    address = f"/corpora/{clip.corpus.slug}/auto-decisions/"
+    page = client.get(f"{address}?shown=reviewed").content.decode()
+    assert "No such decision." in page
+    assert "has not been asked" not in page
