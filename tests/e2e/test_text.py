@@ -134,7 +134,7 @@ def test_a_summary_streams_in_and_takes_nothing_away(
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     proposal = page.locator("[data-ref=proposalBody]")
-    expect(proposal).to_contain_text("From the clues")
+    expect(proposal).to_contain_text("From the clues", timeout=30_000)
     expect(page.locator("[data-ref=proposalAccept]")).to_be_hidden()  # it is still being written
     expect(page.locator("#description-en")).to_have_value("My own words.")
     mai.shot("text-3-streaming")
@@ -155,7 +155,7 @@ def test_a_summary_streams_in_and_takes_nothing_away(
     expect(page.locator("#description-en")).to_have_value("My own words.")
     asked = len(llm.calls())
     page.keyboard.press("s")
-    expect(proposal).to_contain_text("From the clues")
+    expect(proposal).to_contain_text("From the clues", timeout=30_000)
     page.click("[data-ref=proposalDismiss]")
     expect(page.locator("#description-en")).to_have_value("My own words.")
     assert len([call for call in llm.calls()[asked:] if "kind" in call]) == 1
@@ -248,3 +248,34 @@ def test_sentences_name_their_clues_and_tell_when_those_change(
         page.locator("#description-zh").scroll_into_view_if_needed()
         oda.shot(f"text-8-{width}-{scheme}")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+WHERE = "() => document.activeElement.dataset.ref || document.activeElement.id || document.activeElement.className"
+
+
+def test_undo_and_what_redraws_itself_keep_the_focus(
+    clips_of: Callable[[str], str], person: Callable[..., Person]
+) -> None:
+    pia = person("pia", clips_of("pia"))
+    page = open_check(pia)
+    page.keyboard.press("2")  # correct: the cursor is in the clue's text
+    page.keyboard.press("Control+z")
+    expect(page.locator(".clue").first).to_have_attribute("data-verdict", "open")
+    assert "clue" in page.evaluate(WHERE)
+    # A pair taken by a key: the next pair, or the field.
+    page.fill("#ov-zh", "高兴,愤怒,")
+    page.locator("[data-ref=pairsEn] button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(WHERE) == "pair"
+    page.keyboard.press("Enter")
+    assert page.evaluate(WHERE) == "ov-en"
+    # On a chip: scores come and go by undo, the chip stays.
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(WHERE) == "chip-label"
+    label = page.evaluate("document.activeElement.dataset.label")
+    page.keyboard.press("4")
+    page.keyboard.press("Control+z")
+    assert page.evaluate("document.activeElement.dataset.label") == label
+    expect(page.locator("[data-ref=ovEn] .chip-label small")).to_have_count(0)
+    page.keyboard.press("Control+z")  # the label itself goes; one is still among the labels
+    assert page.evaluate("document.activeElement.closest('[data-ref=ovEn]') !== null")
