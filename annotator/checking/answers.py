@@ -14,8 +14,8 @@ def compare(revision: RecordRevision, annotation: Annotation, planted: PlantedEr
     A clue is right when its verdict is the gold answer's; a planted one when it was not kept; null where the gold
     answer does not judge it. Labels: accuracy and recall of the set-level metric (arXiv 2407.07653, equations 1 to 3)
     after grouping by the lexicon, over the languages in which both say something. The score is the mean of the labels'
-    avg and of the share of right clues, or the one of them that there is; 0 where there is neither. Load the annotation with
-    `prefetch_related("checks__clue")`.
+    avg and of the share of right clues, or the one of them that there is; 0 where there is neither. Load the annotation
+    with `prefetch_related("checks__clue")`.
     """
     line = json.loads(revision.line)
     clues = _clues(line, revision.provenance, annotation, planted)
