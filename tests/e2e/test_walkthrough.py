@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.workbench import Workbench
+from tests.support.workbench import Workbench, eventually
 
 from .conftest import Person
 from .test_text import compose, submitted
@@ -23,7 +23,7 @@ DRAFTED = {
     "ov_labels": {"zh": ["高兴"], "en": ["happy"]},
 }
 RIGHT = " It trembles at the end."
-PEOPLE = ("key-en", "key-zh", "mouse-en", "mouse-zh")
+PEOPLE = ("key-en", "key-zh", "mouse-en", "mouse-zh", "phone")
 WORDS = {
     "en": {"draft": "Drafted, not checked", "behind": "English was not brought along", "open": "clues to check: 3"},
     "zh": {"draft": "草稿，未检查", "behind": "英语", "open": "还有 3 条线索待检查"},
@@ -187,3 +187,33 @@ def test_by_mouse_alone(
     page.click("[data-ref=staleConfirm]")
     expect(page.locator("[data-ref=empty]")).to_be_visible()
     corrected(submitted(workbench, name))
+
+
+def test_on_a_phone_the_clip_leaves_room_for_the_clue(
+    workbench: Workbench, passwords: dict[str, str], person: Callable[..., Person]
+) -> None:
+    """By taps: the clip takes less than a third of the screen, and the clue at work stands free below it."""
+    someone = person("phone", passwords["phone"], width=390, height=844, has_touch=True)
+    page = someone.goto("/corpora/walk/check/")
+    expect(page.locator(".clue.is-active")).to_be_visible()
+    assert eventually(lambda: page.evaluate("document.querySelector('video').readyState >= 2"), 20)
+    first = page.inner_text("[data-ref=clipName]")
+    for number in range(3):
+        card = page.locator(".clue").nth(number)
+        keep = card.locator("[data-ref=keep]")
+        keep.scroll_into_view_if_needed()
+        keep.tap()
+        expect(card).to_have_attribute("data-verdict", "kept")
+        free = page.evaluate(
+            """() => {
+              const box = (css) => document.querySelector(css).getBoundingClientRect();
+              const [clip, bar, clue] = [box(".player"), box(".work-bar"), box(".clue.is-active")];
+              return [clip.height <= innerHeight * 0.3, clip.width === innerWidth,
+                      clue.top >= clip.bottom, clue.bottom <= bar.top];
+            }"""
+        )
+        assert free == [True] * 4, number
+        someone.shot(f"walk-phone-{number}")
+    page.locator("[data-ref=submit]").tap()
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(first)
+    kept(submitted(workbench, "phone"))
