@@ -110,7 +110,7 @@ export class Descriptions {
     else delete this.states[language];
     if (texts[other].trim() && texts[other] === this.step[other]) {
       if (texts[language] === this.step[language]) this.states = { ...this.step.states };
-      else if (texts[language].trim() && this.step[language].trim()) this.states[other] = "stale"; // first words bring it along
+      else if (texts[language].trim() && this.step[language]?.trim() !== "") this.states[other] = "stale"; // first words bring it along
       else if (this.states[other] === "stale") this.states[other] = "own";
     }
     this.#draw();
