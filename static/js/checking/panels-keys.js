@@ -45,8 +45,8 @@ function line(row) {
   const button = element("button", "key-set");
   button.type = "button";
   button.dataset.action = row.action;
-  button.setAttribute("aria-label", `${text.keyOf.replace("%s", row.what)} ${keys.join(", ")}`);
-  button.append(...keys.map((key) => element("kbd", "", key)));
+  button.setAttribute("aria-label", `${text.keyOf.replace("%s", row.what)} ${keys.join(" ")}`);
+  button.append(...keys.flatMap((key) => [" ", element("kbd", "", key)]));
   button.addEventListener("click", () => listen({ action: row.action, button }));
   box.append(element("span", "", row.what), button);
   return box;
