@@ -173,7 +173,7 @@ def check_others(anna: Person, clips: Path) -> None:
 def review(rui: Person, corpus: str) -> None:
     """The first one is returned with a reason, the others accepted, one of them edited."""
     page = rui.goto(f"/corpora/{corpus}/review/")
-    expect(page.locator(".version")).to_have_count(1)
+    expect(page.locator(".compare-row--whole td")).to_have_count(2)  # the annotation, the record
     until(page, "document.querySelector('video').readyState >= 2")
     rui.shot("10-review")
     page.keyboard.press("r")
@@ -185,14 +185,16 @@ def review(rui: Person, corpus: str) -> None:
     page.click("dialog[open] button[value=return]")
     expect(page.locator("[data-ref=clipName]")).not_to_have_text(first)
     for turn in range(3):
-        expect(page.locator(".version")).to_have_count(1)
+        expect(page.locator(".compare-row--whole td")).to_have_count(2)  # the annotation, the record
         name = page.inner_text("[data-ref=clipName]")
         if turn == 0:
-            page.click("[data-ref=editFold] > summary")
+            page.click("[data-ref=showEdit]")
             page.fill("#description-zh", "审核者补充的中文描述。")
-            expect(page.locator("[data-ref=editedNote]")).to_be_visible()
+            expect(page.locator("[data-ref=reset]")).to_be_visible()
         page.keyboard.press("Escape")
         page.click("[data-ref=accept]")
+        if turn == 0:
+            page.click("[data-ref=staleConfirm]")
         if turn < 2:
             expect(page.locator("[data-ref=clipName]")).not_to_have_text(name)
     expect(page.locator("[data-ref=empty]")).to_be_visible()
@@ -206,9 +208,10 @@ def answer_the_return(anna: Person, rui: Person, corpus: str, clips: Path, name:
     anna.shot("12-returned")
     page.fill("#description-en", told(clips, name)[1] + " The voice rises at the end.")
     page.click("[data-ref=submit]")
+    page.click("[data-ref=staleConfirm]")  # the Chinese says it already
     expect(page.locator("[data-ref=empty]")).to_be_visible()
     page = rui.goto(f"/corpora/{corpus}/review/")
-    expect(page.locator(".version")).to_contain_text("The voice rises at the end.")
+    expect(page.locator("[data-row='description:en']")).to_contain_text("The voice rises at the end.")
     page.click("[data-ref=accept]")
     expect(page.locator("[data-ref=empty]")).to_be_visible()
 

@@ -245,7 +245,7 @@ async function accept() {
   if (whole) return decide("accept", { annotation: whole.id, reason }, refs.accept, words.accepted);
   const shown = editing();
   pane("edit");
-  if (!editor.check()) return;
+  if (!editor.check(accept)) return;
   if (!shown) pane("compare");
   await decide("accept", { annotation: base.id, reason, body: editor.value }, refs.accept, words.accepted);
 }
