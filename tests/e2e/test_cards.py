@@ -17,7 +17,7 @@ SMILE = "The person smiles brightly at the door."
 VOICE = "The voice is loud and trembling."
 VOICE_ZH = "声音洪亮而颤抖。"
 WORDS = "“我们赢了”说明他非常高兴。"
-NAMES = ("ada", "bea", "cay", "dee", "eli", "fay", "gil", "hal", "ivy", "jon", "kim", "lea")
+NAMES = ("aya", "bea", "cay", "dee", "eli", "fia", "gia", "hal", "ivy", "jon", "kip", "lea")
 FOCUSED = "document.activeElement.closest('.clue')?.getAttribute('aria-label') ?? document.activeElement.tagName"
 
 
@@ -49,7 +49,7 @@ Clue.objects.filter(text={VOICE!r}).update(
 for name in {NAMES!r}:
     user = get_user_model().objects.create_user(name, password="cards-" + name)
     for slug in ("cards", "versions"):
-        role = "manager" if name == "kim" else "annotator"
+        role = "manager" if name == "kip" else "annotator"
         Membership.objects.create(corpus=Corpus.objects.get(slug=slug), user=user, role=role)
 print("done")
 """
@@ -109,7 +109,7 @@ def within(page: Page) -> bool:
 def test_three_right_clues_are_three_keys_and_all_in_sight(
     workbench: Workbench, passwords: dict[str, str], person: Callable[..., Person]
 ) -> None:
-    ada, page = at_work(person, passwords, "ada")
+    ada, page = at_work(person, passwords, "aya")
     area = page.locator(".work-area--clues").bounding_box()
     assert area
     for box in (card.bounding_box() for card in page.locator(".clue").all()):
@@ -127,7 +127,7 @@ def test_three_right_clues_are_three_keys_and_all_in_sight(
     assert page.evaluate(FOCUSED) == "Clue 3, text, content, kept"
     expect(page.locator("[data-said]")).to_have_text("Every clue is checked.")
     submit(page)
-    assert [row[0] for row in stored(workbench, "ada")] == ["kept"] * 3
+    assert [row[0] for row in stored(workbench, "aya")] == ["kept"] * 3
 
 
 def test_a_rejected_clue_has_a_reason_by_digit_or_in_ones_own_words(
@@ -154,7 +154,7 @@ def test_a_rejected_clue_has_a_reason_by_digit_or_in_ones_own_words(
         ["rejected", "other_person"], ["kept", ""], ["rejected", "other:3 jk: not his words"]
     ]  # fmt: skip
     assert [row[2] for row in rows] == [SMILE, VOICE, WORDS]
-    kim = person("kim", passwords["kim"])
+    kim = person("kip", passwords["kip"])
     page = kim.goto("/corpora/cards/clips/")
     page.locator("a[href^='/clips/']").first.click()
     expect(page.locator("#records")).to_contain_text("(about another person)")
@@ -262,7 +262,7 @@ def test_digits_and_enter_belong_to_the_input_method_while_one_composes(
 def test_a_span_by_keys_makes_a_kept_clue_a_corrected_one(
     workbench: Workbench, passwords: dict[str, str], person: Callable[..., Person]
 ) -> None:
-    _fay, page = at_work(person, passwords, "fay")
+    _fay, page = at_work(person, passwords, "fia")
     describe(page)
     press(page, "1 1 k")  # back to the voice, which was kept
     assert verdicts(page) == ["kept", "kept", "open"]
@@ -291,7 +291,7 @@ def test_a_span_by_keys_makes_a_kept_clue_a_corrected_one(
     assert not page.evaluate("document.querySelector('video').paused")
     press(page, "j 1")
     submit(page)
-    rows = stored(workbench, "fay")
+    rows = stored(workbench, "fia")
     assert [row[0] for row in rows] == ["kept", "corrected", "kept"]
     assert (rows[1][2], rows[1][3]) == (VOICE, [0.25, 0.75])
 
@@ -299,7 +299,7 @@ def test_a_span_by_keys_makes_a_kept_clue_a_corrected_one(
 def test_of_several_versions_one_is_chosen_by_one_key(
     workbench: Workbench, passwords: dict[str, str], person: Callable[..., Person]
 ) -> None:
-    gil, page = at_work(person, passwords, "gil", "versions")
+    gil, page = at_work(person, passwords, "gia", "versions")
     describe(page)
     box = page.locator(".clue-versions")
     expect(box).to_contain_text("2 versions of one clue")
@@ -318,7 +318,7 @@ def test_of_several_versions_one_is_chosen_by_one_key(
     assert verdicts(page) == ["rejected", "open", "open"]
     press(page, "1 1")
     submit(page)
-    assert sorted(row[:2] for row in stored(workbench, "gil")) == [
+    assert sorted(row[:2] for row in stored(workbench, "gia")) == [
         ["kept", ""], ["kept", ""], ["rejected", "duplicate"]
     ]  # fmt: skip
 

@@ -116,13 +116,13 @@ def kim(workbench: Workbench, clips: Path) -> str:
     call(workbench, token, "POST", f"/claims/{claim['id']}/submit/", body)
     table.write_text("name,text\n一段,The brows are still.\n", encoding="utf-8")
     manage(*imported, "--language", "en")
-    return manage("add_member", "later", "kim", "--role", "reviewer", "--create")["password"]
+    return manage("add_member", "later", "kem", "--role", "reviewer", "--create")["password"]
 
 
 def test_a_reviewer_thinks_twice_and_edits_what_a_later_run_has_replaced(
     workbench: Workbench, kim: str, person: Callable[..., Person]
 ) -> None:
-    page = person("kim", kim).goto("/corpora/later/review/")
+    page = person("kem", kim).goto("/corpora/later/review/")
     expect(page.locator(".compare-row--clue")).to_have_count(1)
     expect(page.locator(".compare-row--clue td").first.locator("ins")).to_contain_text("in surprise")
     page.keyboard.press("r")
@@ -136,7 +136,7 @@ def test_a_reviewer_thinks_twice_and_edits_what_a_later_run_has_replaced(
     page.fill("#description-en", "She is surprised by the news.")
     page.keyboard.press("Control+Enter")
     expect(page.locator("[data-ref=empty]")).to_be_visible()
-    token = workbench.manage("issue_token", "kim")["token"]
+    token = workbench.manage("issue_token", "kem")["token"]
     (record,) = call(workbench, token, "GET", "/corpora/later/records/?grade=fine")["results"]
     assert record["record"]["description"]["en"] == "She is surprised by the news."
     assert record["record"]["clues"][0]["text"] == "The brows rise in surprise."
