@@ -277,13 +277,13 @@ def test_the_clip_that_was_held_ahead_is_asked_for_anew_after_the_computer_slept
     workbench: Workbench, someone: Person
 ) -> None:
     """The clock of the page stands still meanwhile (performance.now), the leases do not."""
-    with someone.page.expect_response("**/claims/", timeout=20_000):
-        page = open_check(someone)
     asked: list[str] = []
-    page.on(
+    someone.page.on(
         "request", lambda request: asked.append(request.post_data or "") if request.url.endswith("/claims/") else None
     )
-    assert eventually(lambda: any("ahead" in body for body in asked), 20)
+    claims_ahead = lambda request: request.url.endswith("/claims/") and "ahead" in (request.post_data or "")  # noqa: E731
+    with someone.page.expect_request(claims_ahead, timeout=20_000):
+        page = open_check(someone)
     page.wait_for_timeout(1000)
     clip = page.inner_text("[data-ref=clipName]")
     page.locator(".clue").first.focus()
