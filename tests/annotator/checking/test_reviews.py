@@ -219,7 +219,9 @@ def test_a_merge_over_different_offers_needs_a_verdict_on_every_clue_of_anybody(
     answer = services.decide(reviewer, claim.pk, decision="accept", annotation_id=one.pk, body=whole)
     assert services.decide(reviewer, claim.pk, decision="accept", annotation_id=one.pk, body=whole) == answer
     assert Review.objects.get().sources["clues"][-1] == [two.pk]
-    assert Review.objects.get().edited is not None
+    edited = Review.objects.get().edited
+    assert edited is not None
+    assert [clue["id"] for clue in edited["clues"]] == [clue["id"] for clue in whole["clues"]]
     assert invariants.broken() == []
 
 
