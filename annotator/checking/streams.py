@@ -32,7 +32,7 @@ from models_ml.steps import Evidence, merge
 from . import summaries
 from .models import SummaryRequest
 
-BEAT_S = 10.0  # between two signs of life
+BEAT_S = 4.0  # between two signs of life: it takes two to find that a reader is gone
 GRACE_S = 8.0  # a page that reloads, or lost its connection, comes back within this time
 KEPT_S = 120.0  # the events of a stream that has ended
 logger = get_logger("annotator.streams")

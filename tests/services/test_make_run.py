@@ -206,10 +206,10 @@ def test_a_kill_leaves_nothing_running_and_loses_nothing(running: Workbench, sec
     assert running.row() == rows + 1
 
 
-def test_a_web_server_killed_with_it_leaves_no_web_process(running: Workbench) -> None:
-    server = running.pid("granian")
-    os.kill(running.process.pid, signal.SIGKILL)
-    os.kill(server, signal.SIGKILL)
+def test_web_servers_killed_with_it_leave_no_web_process(running: Workbench) -> None:
+    servers = [running.pid(f"annotator.{kind}:") for kind in ("wsgi", "asgi")]
+    for server in (running.process.pid, *servers):
+        os.kill(server, signal.SIGKILL)
     running.process.wait()
     assert running.gone(15), processes(running.state)
 
@@ -223,7 +223,13 @@ def test_killing_make_itself_leaves_nothing_running(workbench: Workbench) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "word"), [("web", "annotator.wsgi"), ("worker", "--hostname workbench-"), ("models", "--hostname models-")]
+    ("name", "word"),
+    [
+        ("web", "annotator.wsgi"),
+        ("streams", "annotator.asgi"),
+        ("worker", "--hostname workbench-"),
+        ("models", "--hostname models-"),
+    ],
 )
 def test_a_killed_child_is_started_again_with_a_line(running: Workbench, name: str, word: str) -> None:
     assert eventually(lambda: any(word in line for line in processes(running.state).values()), 10)
