@@ -1,5 +1,6 @@
 """REST of checking (docs/openapi.yaml): claims, drafts, submissions, decisions, records."""
 
+import json
 from typing import Any
 
 from django.urls import path
@@ -11,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from annotator.accounts.authentication import Along
 from annotator.clips.access import corpus_for
 from annotator.core.errors import Invalid
 
@@ -41,13 +43,13 @@ def _read(schema: Any, request: Request) -> dict[str, Any]:
     return dict(form.validated_data)
 
 
-def _asked(request: Request) -> dict[str, Any]:
-    """A ClaimRequest. What is regular already is not read by the serializer, which takes longer than all around it."""
-    if type(request.data) is dict:
-        asked = {"kind": "annotate", "ahead": False, **request.data}
+def _regular(data: Any) -> dict[str, Any] | None:
+    """A ClaimRequest that needs no serializer, which takes longer than all around it."""
+    if type(data) is dict:
+        asked = {"kind": "annotate", "ahead": False, **data}
         if len(asked) == 2 and asked["kind"] in ("annotate", "review") and isinstance(asked["ahead"], bool):
             return asked
-    return _read(schemas.ClaimRequest, request)
+    return None
 
 
 def _object(request: Request) -> dict[str, Any]:
@@ -63,14 +65,32 @@ def _claim_response(claim: Claim, user: Any, status: int = 200) -> Response:
 
 
 class CorpusClaims(APIView):
+    def along(self, request: Request) -> Along | None:
+        """The claim, where what is asked for is regular; everything else is read, and refused, by `post`."""
+        if request.content_type != "application/json" or len(request.body) > 100:
+            return None
+        try:
+            asked = _regular(json.loads(request.body or b"{}"))
+        except ValueError:
+            return None
+        if asked is None:
+            return None
+        sql, values = services.call_here(
+            self.kwargs["slug"], asked["kind"], asked["ahead"], person="person.id, person.username, person.is_superuser"
+        )
+        action = leases.ACTION_OF[asked["kind"]]
+        return Along(f"CASE WHEN token.scopes = '[]' OR token.scopes ? %s THEN {sql} END", [action, *values])
+
     @extend_schema(
         request=schemas.ClaimRequest,
         responses={201: schemas.ClaimShape, 200: schemas.ClaimShape, 204: OpenApiResponse(description="nothing now")},
     )
     def post(self, request: Request, slug: str) -> Response:
         """The next clip for me: 201 with a new claim, 200 with the one that I hold, 204 when nothing is left now."""
-        asked = _asked(request)
-        claim, created = services.claim_next_in(request.user, slug, kind=asked["kind"], ahead=asked["ahead"])
+        asked = _regular(request.data) or _read(schemas.ClaimRequest, request)
+        claim, created = services.claim_here(
+            request.user, slug, kind=asked["kind"], ahead=asked["ahead"], told=getattr(request, "told", None)
+        )
         if claim is None:
             return Response(status=204)
         return _claim_response(claim, request.user, 201 if created else 200)
@@ -125,13 +145,19 @@ class ClaimDraft(APIView):
 
 
 class ClaimSubmit(APIView):
+    def along(self, request: Request) -> Along | None:
+        """What the annotation is checked against."""
+        pk = self.kwargs["pk"]
+        return Along("checking_submission(%s, person.id)", [pk]) if 0 < pk < 2**63 else None
+
     @extend_schema(
         request=schemas.Body, parameters=[_KEY], responses={201: schemas.Submitted, 409: _PROBLEM, 422: _PROBLEM}
     )
     def post(self, request: Request, pk: int) -> Response:
         """Hand in the annotation; a replay is answered the same."""
         key = request.headers.get("Idempotency-Key")
-        return Response(services.submit(request.user, pk, request.data, key=key), status=201)
+        told = getattr(request, "told", None)
+        return Response(services.submit(request.user, pk, request.data, key=key, facts=told), status=201)
 
 
 class ClaimDecide(APIView):

@@ -21,16 +21,20 @@ from .quality import activity
 HELD = ("live", "returned")
 
 
-def submit(user: Any, claim_id: int, body: Any, *, key: str | None) -> dict[str, Any] | None:
-    """`{"annotation", "record", "state"}`, or None where nothing was written and the long way is to be gone.
+def submit(
+    user: Any, claim_id: int, body: Any, *, key: str | None, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """`{"annotation", "record", "state"}`, or None where nothing was written and the long way is to be gone. `facts`:
+    what `checking_submission` said of the claim a moment ago; without them it is asked.
 
     Raises Invalid for a body that cannot be accepted.
     """
     if not 0 < claim_id < 2**63 or (key and not idempotency.usable(key)):
         return None
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT checking_submission(%s, %s)", [claim_id, user.pk])
-        facts = cursor.fetchone()[0]
+    if facts is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT checking_submission(%s, %s)", [claim_id, user.pk])
+            facts = cursor.fetchone()[0]
     if facts is None or not _ordinary(user, facts):
         return None
     clip = queue.row(Clip, facts["clip"])

@@ -12,7 +12,7 @@ from annotator.prelabels.services import clues_for
 from . import records
 from .leases import claim_clip, close_slots, is_live, open_slots, release, renew, skip, sweep
 from .models import RecordRevision
-from .queue import claim_next, claim_next_in, fit_languages
+from .queue import call_here, claim_here, claim_next, fit_languages
 from .reviews import decide
 from .submissions import fit_slots, save_draft, submit
 from .summaries import summarise
@@ -39,8 +39,9 @@ def record_draft(draft: DescriptionDraft) -> RecordRevision | None:
 
 __all__ = [
     "claim_clip",
+    "call_here",
+    "claim_here",
     "claim_next",
-    "claim_next_in",
     "close_slots",
     "decide",
     "fit_languages",

@@ -136,17 +136,20 @@ def keep(claim: Claim, body: dict[str, Any]) -> None:
         Draft.objects.create(claim=claim, version=(current.version if current else 0) + 1, body=body)
 
 
-def submit(user: Any, claim_id: int, body: Any, *, key: str | None = None) -> dict[str, Any]:
+def submit(
+    user: Any, claim_id: int, body: Any, *, key: str | None = None, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Hand in an annotation: `{"annotation", "record", "state"}`.
 
-    What is ordinary is one call of the database (`handing_in`), everything else is done here, in steps.
+    What is ordinary is one call of the database (`handing_in`; `facts`: what it is to know, where that was asked for
+    already), everything else is done here, in steps.
     One transaction writes the annotation with its checks, ends the claim and its slot and, where this completes the
     overlap, opens the review (or, where the corpus' rule finds enough agreement, accepts without one: autoaccept) or
     (review: none) writes the fine record from this, the completing, annotation. The same
     body sent again is answered the same, with a key or without; another body is Conflict `already-submitted`. An
     expired lease is taken back if the slot is free; else Conflict `claim-lost`, with the body kept as a draft.
     """
-    answer = handing_in.submit(user, claim_id, body, key=key)
+    answer = handing_in.submit(user, claim_id, body, key=key, facts=facts)
     if answer is not None:
         return answer
     leases.find_claim(user, claim_id)

@@ -12,7 +12,9 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from annotator.accounts.models import ApiToken, User
 from annotator.accounts.services import issue_token
 from annotator.checking import leases, payload, queue, services
 from annotator.checking.models import Annotation, CheckingRules, Claim, Draft, QueuePlace, Record, Slot, Standing
@@ -255,9 +257,9 @@ def test_an_arm_decides_what_is_shown_of_the_pre_labels(arm: str) -> None:
     assert services.submit(person, claim.pk, body)["state"] == "submitted"
 
 
-def test_a_claim_by_token_is_three_statements_and_so_is_a_submission(client: Client) -> None:
-    """Of a claim: the token, the corpus with roles, the claim itself. Of a submission: the token, what it is checked
-    against, the write. The first call of a minute notes the token's use, too."""
+def test_a_claim_by_token_is_one_statement_and_a_submission_two(client: Client) -> None:
+    """Of a submission: the token with what the annotation is checked against, the write. The first call of a minute
+    notes the token's use, too."""
     corpus = make.create_corpus("demo", review="none")
     for _ in range(3):
         make.create_clue(make.create_clip(corpus))
@@ -276,14 +278,51 @@ def test_a_claim_by_token_is_three_statements_and_so_is_a_submission(client: Cli
             done = client.post(f"{address}submit/", body, "application/json", headers=headers)
         assert done.json()["state"] == "recorded"
         counts.append((len(claiming), len(saving), len(submitting)))
-    assert counts[1] == (3, 2, 3)
+    assert counts[1] == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "body", "status"),
+    [
+        ("revoked", "{}", 401),
+        ("expired", "{}", 401),
+        ("secret", "{}", 401),
+        ("inactive", "{}", 401),
+        ("scope", "{}", 403),
+        ("role", "{}", 403),
+        ("stranger", "{}", 404),
+        ("", '{"kind": ', 400),
+        ("", '{"kind": "gold"}', 422),
+        ("", '{"kind": "review"}', 403),
+        ("", '{"ahead": "perhaps"}', 422),
+    ],
+)
+def test_a_call_that_is_refused_takes_no_claim(client: Client, spoil: str, body: str, status: int) -> None:
+    """Token, right and claim are one statement: nothing of it may happen where one of them is wanting."""
+    corpus = make.create_corpus("demo")
+    make.create_clue(make.create_clip(corpus))
+    person = make.create_member(corpus, "viewer" if spoil == "role" else "annotator")
+    if spoil == "stranger":
+        person.memberships.all().delete()
+    row, token = issue_token(None, person, scopes=["clip.view"] if spoil == "scope" else [])
+    if spoil == "revoked":
+        ApiToken.objects.update(revoked_at=timezone.now())
+    if spoil == "expired":
+        ApiToken.objects.update(expires_at=timezone.now())
+    if spoil == "inactive":
+        User.objects.update(is_active=False)
+    token = f"{row.prefix}.wrong" if spoil == "secret" else token
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = client.post("/api/v1/corpora/demo/claims/", body, "application/json", headers=headers)
+    assert answer.status_code == status, answer.content
+    assert not Claim.objects.exists()
 
 
 def test_a_claim_that_was_told_by_the_database_is_the_row(django_assert_num_queries: Callable[[int], Any]) -> None:
     corpus = make.create_corpus(guideline="# 指南")
     clip = make.create_clip(corpus, source="电影", duration=2.5)
     person = make.create_member(corpus)
-    claim, _ = queue.claim_next_in(person, corpus.slug)
+    claim, _ = queue.claim_here(person, corpus.slug)
     with django_assert_num_queries(0):
         shown = payload.claim_payload(claim, person)
         assert (claim.clip.name, claim.slot.kind, claim.corpus.overlap) == (clip.name, "annotate", 1)
@@ -306,7 +345,7 @@ def test_two_hundred_claims_of_the_last_ten_clips_make_ten_holders() -> None:
         try:
             barrier.wait(60)
             for person in share:
-                claim, _created = queue.claim_next_in(person, corpus.slug)
+                claim, _created = queue.claim_here(person, corpus.slug)
                 if claim is not None:
                     held.append(claim.slot_id)
         finally:
