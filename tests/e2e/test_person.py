@@ -25,7 +25,7 @@ def passwords(workbench: Workbench, tmp_path_factory: pytest.TempPathFactory) ->
     assert found["jobs"]["done"] == 1
     return {
         name: manage("add_member", "faces", name, "--role", role, "--create")["password"]
-        for name, role in (("fay", "annotator"), ("max", "manager"))
+        for name, role in (("fay", "annotator"), ("mats", "manager"))
     }
 
 
@@ -33,8 +33,8 @@ def passwords(workbench: Workbench, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_manager_chooses_with_the_keyboard(
     passwords: dict[str, str], person: Callable[..., Person], width: int, scheme: str
 ) -> None:
-    max_ = person("max", passwords["max"], width=width, color_scheme=scheme)
-    page = max_.goto("/corpora/faces/clips/")
+    mats = person("mats", passwords["mats"], width=width, color_scheme=scheme)
+    page = mats.goto("/corpora/faces/clips/")
     page.locator("a[href^='/clips/']").first.click()
     panel = page.locator("#person")
     expect(panel.locator("rect")).to_have_count(2)
@@ -51,9 +51,9 @@ def test_the_manager_chooses_with_the_keyboard(
     page.keyboard.press("ArrowDown" if after == "2" else "ArrowUp")
     expect(panel.locator("input[name=number]:checked")).to_have_value(after)
     expect(panel.locator(f"[data-person='{after}']")).to_have_class("person-box is-chosen")
-    max_.shot(f"person-{width}-{scheme}", full=True)
+    mats.shot(f"person-{width}-{scheme}", full=True)
     page.keyboard.press("Enter")
-    expect(panel).to_contain_text("Chosen by max.")
+    expect(panel).to_contain_text("Chosen by mats.")
     page.reload()
     expect(panel.locator("input[name=number]:checked")).to_have_value(after)
     assert page.evaluate(WITHIN)
@@ -72,5 +72,5 @@ def test_the_annotator_comes_from_the_checking_page(passwords: dict[str, str], p
     panel.locator("input[name=number][value='2']").check()
     panel.get_by_role("button", name="Set").click()
     expect(panel).to_contain_text("Chosen by a person.")
-    expect(panel).not_to_contain_text("max")
+    expect(panel).not_to_contain_text("mats")
     fay.shot("person-annotator", full=True)
