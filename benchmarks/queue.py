@@ -2,7 +2,8 @@
 hundreds of people for the last ten clips, thirty summaries being read along.
 
 What would take people months is written in SQL: slots, claims, annotations, checks, drafts and places, as the queue
-itself leaves them (not the records). Nothing is vacuumed by hand.
+itself leaves them (not the records). Nothing is vacuumed by hand: what months leave to autovacuum, it is given the time
+for.
 """
 
 import http.client
@@ -76,7 +77,22 @@ def done_by(slug: str, names: list[str], clips: int, number: int = 1) -> int:
         cursor.execute(DONE, values)
         found = int(cursor.fetchone()[0])
         cursor.execute(PLACES, values)
+        _wait_for_autovacuum(cursor)
     return found
+
+
+def _wait_for_autovacuum(cursor: Any, seconds: float = 150) -> None:
+    """Until the server's own autovacuum has come by the slots after what was written just now."""
+    cursor.execute("SELECT statement_timestamp()")
+    (written,) = cursor.fetchone()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        cursor.execute("SELECT last_autovacuum FROM pg_stat_user_tables WHERE relname = 'checking_slot'")
+        (last,) = cursor.fetchone()
+        if last is not None and last > written:
+            return
+        time.sleep(0.5)
+    raise Refused(f"autovacuum did not come within {seconds:.0f} s")
 
 
 def pairs(annotator: Client, slug: str, n: int = PAIRS) -> dict[str, Any]:

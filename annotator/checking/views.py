@@ -1,23 +1,18 @@
 """The checking and the review page: shells whose scripts claim, save and submit by the REST API."""
 
-import posixpath
-import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.templatetags.static import static
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from annotator.clips.access import corpus_for
 from annotator.clips.models import Corpus
+from annotator.core.static import script, sheets
 
 from . import streams, words
 from .models import CheckingRules
@@ -27,35 +22,15 @@ from .words import clues, page, text
 from .words import review as review_words
 
 SCRIPT_OF = {"annotate": "check", "review": "review"}
-SHEETS = ("checking", "player", "clues", "text", "review")
-
-
-@cache
-def modules(entry: str) -> tuple[str, ...]:
-    """Every module that a script of static/ imports, however far down, as the browser will ask for it.
-
-    Named in the page's head they are fetched at once instead of one after the other as each is found in another.
-    """
-    seen: dict[str, None] = {}
-    todo = [entry]
-    while todo:
-        name = todo.pop(0)
-        found = finders.find(name)
-        text = Path(str(found)).read_text(encoding="utf-8") if found else ""
-        for address in re.findall(r'^(?:import|export)\b[^;]*?\bfrom "(\.[^"]+)";', text, re.MULTILINE):
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
-            if path not in seen:
-                seen[path] = None
-                todo.append(path)
-    return tuple(static(path) for path in seen)
+SHEETS = tuple(f"css/{name}.css" for name in ("checking", "player", "clues", "text", "review"))
 
 
 def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[str, Any]:
     return {
         "corpus": corpus,
         "kind": kind,
-        "sheets": [f"css/{name}.css" for name in SHEETS],
-        "modules": modules(f"js/checking/{SCRIPT_OF[kind]}.js"),
+        "sheets": sheets(SHEETS, "css/bundles/work.css"),
+        "script": script(f"js/checking/{SCRIPT_OF[kind]}.js", f"js/bundles/{SCRIPT_OF[kind]}.js"),
         "page_title": f"{title} · {corpus.name}",
         "text": words.script(),
         "modalities": clues.modalities(),

@@ -9,12 +9,13 @@ whoever asks must be signed in as that user, and still be allowed to see the cli
 import tempfile
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from django.core import signing
 from django.db import connection
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -67,10 +68,13 @@ def signed_urls(
 ) -> dict[str, str | None]:
     """`{"video", "audio", "poster", "peaks", "tracks", "expires"}`: paths on this host that `user` may fetch until
     `expires` (with a claim: as long as it is live); None for what the clip lacks or `mode` does not show. In the mode
-    "visual" the video is the muted file. Prefetch `derivatives` where there are many clips, or say what was `made`.
+    "visual" the video is the muted file. Where there are many clips, take them from `queries.clips`, prefetch
+    `derivatives`, or say what was `made`.
 
     A withdrawn clip has none.
     """
+    if made is None:
+        made = getattr(clip, "made", None)
     if made is None:
         made = {row.kind for row in clip.derivatives.all()}
     made = () if clip.withdrawn_at else made
@@ -78,13 +82,19 @@ def signed_urls(
     if claim_id is None:
         value["x"] = int(expires.timestamp())
     token = signing.Signer(salt=SALT).sign_object(value)
-    beginning = reverse("clips:media", args=[token, "video"]).removesuffix("video")
+    beginning = f"{_root(get_script_prefix())}{token}/"
     urls: dict[str, str | None] = {}
     for key in SHOWN:
         kind = "muted" if key == "video" and mode == "visual" else key
         there = clip.withdrawn_at is None if kind == "tracks" else KINDS[kind] in made
         urls[key] = beginning + kind if there and kind in ALLOWED[mode] else None
     return {**urls, "expires": expires.isoformat()}
+
+
+@cache
+def _root(prefix: str) -> str:
+    """Where media are, on a host that serves the workbench below `prefix`."""
+    return reverse("clips:media", args=["token", "video"]).removesuffix("token/video")
 
 
 def open_signed(token: str, kind: str, user: Any) -> tuple[Clip, DerivedMedia | None, str]:

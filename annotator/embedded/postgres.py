@@ -23,6 +23,7 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "1GB",
+    "autovacuum_naptime": "15s",  # the queue leaves thousands of dead entries a minute where many people work
     "jit": "off",  # short queries: compiling them costs more than it saves
     "timezone": "UTC",
     "log_timezone": "UTC",
