@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support import scripted_server
-from tests.support.workbench import Workbench, started
+from tests.support.workbench import Workbench, eventually, started
 
 from .conftest import Person
 
@@ -31,22 +31,20 @@ def workbench(tmp_path_factory: pytest.TempPathFactory, llm: scripted_server.Run
 
 @pytest.fixture(scope="module")
 def clips_of(workbench: Workbench, clips: Path) -> Callable[[str], str]:
-    """`clips_of("lin")`: a corpus of that person's own with four pre-labelled clips; their password."""
+    """`clips_of("lin")`: that person may check four pre-labelled clips, which nobody else's work changes; the password."""
+    workbench.manage("create_corpus", "text", "--licence", "open", "--review", "none", "--overlap", "20")
+    subtitles, au = str(clips / "subtitles.csv"), str(clips / "au")
+    workbench.manage("ingest", "text", str(clips), "--subtitles", subtitles, "--au", au, ok=(0, 1))
+    workbench.manage("prelabel", "text", "--pipeline", "measured", "--wait")
 
     def make(name: str) -> str:
-        slug = f"text-{name}"
-        workbench.manage("create_corpus", slug, "--licence", "open", "--review", "none")
-        password = workbench.manage("add_member", slug, name, "--role", "annotator", "--create")["password"]
-        subtitles, au = str(clips / "subtitles.csv"), str(clips / "au")
-        workbench.manage("ingest", slug, str(clips), "--subtitles", subtitles, "--au", au, ok=(0, 1))
-        workbench.manage("prelabel", slug, "--pipeline", "measured", "--wait")
-        return str(password)
+        return str(workbench.manage("add_member", "text", name, "--role", "annotator", "--create")["password"])
 
     return make
 
 
 def open_check(someone: Person) -> Page:
-    page = someone.goto(f"/corpora/text-{someone.name}/check/")
+    page = someone.goto("/corpora/text/check/")
     expect(page.locator(".clue.is-active")).to_be_visible()
     return page
 
@@ -258,6 +256,7 @@ def test_undo_and_what_redraws_itself_keep_the_focus(
 ) -> None:
     pia = person("pia", clips_of("pia"))
     page = open_check(pia)
+    here = "document.activeElement.textContent"
     page.keyboard.press("2")  # correct: the cursor is in the clue's text
     page.keyboard.press("Control+z")
     expect(page.locator(".clue").first).to_have_attribute("data-verdict", "open")
@@ -279,3 +278,108 @@ def test_undo_and_what_redraws_itself_keep_the_focus(
     expect(page.locator("[data-ref=ovEn] .chip-label small")).to_have_count(0)
     page.keyboard.press("Control+z")  # the label itself goes; one is still among the labels
     assert page.evaluate("document.activeElement.closest('[data-ref=ovEn]') !== null")
+    # A sentence's mark, while the clues below it change.
+    page.fill("#description-en", "He smiles. She frowns.")
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    sentence = page.locator("[data-ref=sentencesEn] [data-sentence]").last
+    expect(sentence).to_contain_text("She frowns.")
+    sentence.focus()
+    page.keyboard.press("Control+z")  # the clue's verdict
+    expect(page.locator(".clue").first).to_have_attribute("data-verdict", "open")
+    assert eventually(lambda: "She frowns." in page.evaluate(here), 5)
+    # The caret of a field that another step is undone in.
+    page.click("#description-zh")
+    page.fill("#description-zh", "他很高兴，也很累。")
+    page.evaluate("document.activeElement.setSelectionRange(3, 3)")
+    page.click("[data-ref=historyUndo]")
+    page.click("[data-ref=historyRedo]")
+    expect(page.locator("#description-zh")).to_have_value("他很高兴，也很累。")
+    # A proposal's sentences one after the other, by keys.
+    page.keyboard.press("Escape")
+    page.locator(".clue").first.focus()
+    keep_all(page)
+    page.keyboard.press("s")
+    expect(page.locator("[data-ref=proposalStatus]")).to_have_text("written by the text model", timeout=60_000)
+    first = page.locator("[data-append]").first
+    taken = first.get_attribute("data-append") or ""
+    first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(f"[data-append='{taken}']")).to_have_count(0)
+    assert page.evaluate("document.activeElement.closest('[data-ref=proposal]') !== null")
+    page.locator("[data-ref=proposalAccept]").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(WHERE) != ""
+    page.locator("[data-ref=keepDraft]").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-ref=drafted]")).to_be_hidden()
+    assert page.evaluate(WHERE).startswith("description")
+
+
+def test_a_killed_stream_is_told_and_without_streams_the_answer_comes_whole(
+    workbench: Workbench, llm: scripted_server.Running, clips_of: Callable[[str], str], person: Callable[..., Person]
+) -> None:
+    quy = person("quy", clips_of("quy"))
+    quy.expect_trouble("ERR_")
+    page = open_check(quy)
+    keep_all(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/summar" in request.url else None)
+    page.fill("#description-en", "")
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    page.keyboard.press("s")  # again while it is under way
+    expect(page.locator("[data-ref=proposalBody]")).to_contain_text("From", timeout=30_000)
+    assert len([url for url in asked if url.endswith("/summaries/")]) == 1
+    page.click("#description-en")
+    page.keyboard.type("Typed while it came, s and all.")
+    assert workbench.kill("streams")
+    expect(page.locator("[data-ref=proposalStatus]")).to_have_text("nothing usable came", timeout=60_000)
+    expect(page.locator("[data-ref=proposalNote]")).not_to_have_text("")
+    expect(page.locator("[data-ref=proposalBody]")).to_have_text("")  # half an answer is none
+    expect(page.locator("#description-en")).to_have_value("Typed while it came, s and all.")
+    assert page.evaluate(WHERE) == "descriptionEn"
+    page.route("**/stream/**", lambda route: route.abort("connectionrefused"))
+    asked.clear()
+    page.click("[data-ref=summarise]")
+    expect(page.locator("[data-ref=proposalStatus]")).to_have_text("written by the text model", timeout=60_000)
+    expect(page.locator("[data-ref=proposalBody]")).to_contain_text("From the clues", timeout=30_000)
+    assert len([url for url in asked if url.endswith("/summarise/")]) == 1
+    expect(page.locator("#description-en")).to_have_value("Typed while it came, s and all.")
+
+
+PASTE = """(text) => {
+  const clipboardData = new DataTransfer();
+  clipboardData.setData('text', text);
+  const field = document.querySelector('#ov-zh');
+  field.focus();
+  field.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_long_foreign_and_listed_labels(
+    workbench: Workbench, clips_of: Callable[[str], str], person: Callable[..., Person]
+) -> None:
+    rae = person("rae", clips_of("rae"), width=390, height=844)
+    rae.expect_trouble("422")
+    page = open_check(rae)
+    first = page.locator("[data-ref=clipName]").text_content() or ""
+    keep_all(page)
+    long = "喜" * 80
+    page.evaluate(PASTE, f"{long}、😀👩‍👩‍👧，سعيد\n悲伤；悲伤\t ,")
+    expect(page.locator("[data-ref=ovZh] .chip-label")).to_have_text([long, "😀👩‍👩‍👧", "سعيد", "悲伤"])
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("[data-ref=ovZh]").scroll_into_view_if_needed()
+    rae.shot("text-9-labels-390")
+    page.fill("#description-zh", "הוא מחייך。" + "很长" * 600)
+    page.evaluate(PASTE, "怒" * 81 + "、")
+    page.keyboard.press("Control+Enter")
+    if page.locator("[data-ref=staleAsk]").is_visible():
+        page.click("[data-ref=staleConfirm]")
+    expect(page.locator("[data-ref=ovError]")).to_contain_text("80")
+    page.locator("[data-ref=ovZh] .chip-remove").last.click()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(first)
+    body = submitted(workbench, "rae")
+    assert body["ov_labels"]["zh"] == [long, "😀👩‍👩‍👧", "سعيد", "悲伤"]
+    assert body["description"]["zh"].startswith("הוא מחייך。")
