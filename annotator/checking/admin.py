@@ -5,7 +5,24 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from .models import Annotation, Check, Claim, Comment, GoldItem, PlantedError, Record, RecordRevision, Review, Slot
+from .models import (
+    Annotation,
+    AutoDecision,
+    Check,
+    CheckingRules,
+    Claim,
+    Comment,
+    GoldItem,
+    PlantedError,
+    QualityReport,
+    Record,
+    RecordRevision,
+    Review,
+    Slot,
+    Standing,
+    SummaryRequest,
+    TermsAcceptance,
+)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -135,3 +152,49 @@ class CommentAdmin(ReadOnlyAdmin):
     list_filter = ("role", "clip__corpus")
     list_select_related = ("clip", "user")
     search_fields = ("clip__name", "text")
+
+
+@admin.register(CheckingRules)
+class CheckingRulesAdmin(ReadOnlyAdmin):
+    """Set on the corpus' own page of rules, which keeps what they touch in step."""
+
+    list_display = ("corpus", "order", "gold_share", "none_share", "auto_accept", "updated_at")
+    list_select_related = ("corpus",)
+
+
+@admin.register(TermsAcceptance)
+class TermsAcceptanceAdmin(ReadOnlyAdmin):
+    list_display = ("id", "corpus", "user", "version", "accepted_at")
+    list_filter = ("corpus",)
+    list_select_related = ("corpus", "user")
+    search_fields = ("user__username",)
+
+
+@admin.register(Standing)
+class StandingAdmin(ReadOnlyAdmin):
+    list_display = ("id", "corpus", "user", "stage", "score", "updated_at")
+    list_filter = ("stage", "corpus")
+    list_select_related = ("corpus", "user")
+    search_fields = ("user__username",)
+
+
+@admin.register(AutoDecision)
+class AutoDecisionAdmin(ReadOnlyAdmin):
+    list_display = ("id", "clip", "accepted", "agreement", "threshold", "created_at")
+    list_filter = ("accepted", "clip__corpus")
+    list_select_related = ("clip",)
+    search_fields = ("clip__name",)
+
+
+@admin.register(QualityReport)
+class QualityReportAdmin(ReadOnlyAdmin):
+    list_display = ("id", "corpus", "kind", "days", "seconds", "counted_at")
+    list_filter = ("kind", "corpus")
+    list_select_related = ("corpus",)
+
+
+@admin.register(SummaryRequest)
+class SummaryRequestAdmin(ReadOnlyAdmin):
+    list_display = ("id", "claim", "state", "code", "created_at")
+    list_filter = ("state", "code")
+    list_select_related = ("claim__clip", "claim__user")

@@ -13,7 +13,16 @@ from django.utils import timezone
 from annotator.accounts.models import User
 from annotator.accounts.services import issue_token
 from annotator.checking import services as checking
-from annotator.checking.models import Comment, Slot
+from annotator.checking.models import (
+    AutoDecision,
+    CheckingRules,
+    Comment,
+    QualityReport,
+    Slot,
+    Standing,
+    SummaryRequest,
+    TermsAcceptance,
+)
 from annotator.clips import media
 from annotator.clips.models import Clip, Flag, Upload
 from annotator.core.models import AuditEntry
@@ -71,11 +80,26 @@ class World:
             "decided": decision["record"],
             "slot": Slot.objects.first().pk, "comment": self._comment(clip),
             "gold": make.create_gold(corpus, "training", clues=("She smiles.",)).pk,
+            "auto": AutoDecision.objects.create(
+                clip=annotated, annotation=annotation, accepted=False, threshold=0.9, agreement=0.5).pk,
+            "summary_request": SummaryRequest.objects.create(claim=claim, evidence={}).pk,
+            **self._beside(),
         }  # fmt: skip
         self.clients = {role: self._client(user) for role, user in self.people.items()}
 
     def _comment(self, clip: Clip) -> int:
         return Comment.objects.create(clip=clip, user=self.people["annotator"], role="annotator", text="谁在说话？").pk
+
+    def _beside(self) -> dict[str, int]:
+        """What would change how people work on the corpus, on another one."""
+        corpus, user = make.create_corpus("beside"), self.people["viewer"]
+        now = timezone.now()
+        return {
+            "rules": CheckingRules.objects.create(corpus=corpus).pk,
+            "standing": Standing.objects.create(corpus=corpus, user=user).pk,
+            "terms": TermsAcceptance.objects.create(corpus=corpus, user=user, version="1", terms="不得外传。").pk,
+            "report": QualityReport.objects.create(corpus=corpus, kind="quality", days=0, requested_at=now).pk,
+        }
 
     @staticmethod
     def _client(user: User | None) -> Client:

@@ -242,6 +242,12 @@ MODELS = {
     "checking/record": ("record", 403, 403),
     "checking/golditem": ("gold", 403, 403),
     "checking/comment": ("comment", 403, 403),
+    "checking/checkingrules": ("rules", 403, 403),
+    "checking/termsacceptance": ("terms", 403, 403),
+    "checking/standing": ("standing", 403, 403),
+    "checking/autodecision": ("auto", 403, 403),
+    "checking/qualityreport": ("report", 403, 403),
+    "checking/summaryrequest": ("summary_request", 403, 403),
     "snapshots/snapshot": ("snapshot", 403, 403),
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
