@@ -2,7 +2,8 @@
 
 A sentence is linked to a clue when it shares at least half of the shorter text's content (words in English, character
 bigrams in Chinese: the overlap coefficient of Szymkiewicz and Simpson), or, for want of that, when it opens with the
-clue's modality ("In the audio", 在音频中). A sentence that is linked to nothing is reasoning over all of them.
+clue's modality ("In the audio", 在音频中). What shares as much with the subtitle, or opens with it, rests on the
+subtitle. A sentence that is linked to nothing is reasoning over all of them.
 """
 
 import re
@@ -52,6 +53,8 @@ def _end_of(line: str, start: int, match: re.Match[str], language: str) -> int |
                 break  # it opens the next one
             end += 1
         return end
+    if _within_quotes(line[start : match.end()], line[match.end() :]):
+        return None
     following = line[match.end() :].lstrip()[:1]
     lower = "a" <= following <= "z"
     if closing or "…" in marks or ".." in marks:
@@ -65,6 +68,12 @@ def _end_of(line: str, start: int, match: re.Match[str], language: str) -> int |
         if lower and (short == "etc" or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word)):
             return None
     return match.end()
+
+
+def _within_quotes(before: str, after: str) -> bool:
+    """Whether a quotation was opened that is closed only later."""
+    curly = before.count("“") > before.count("”") and "”" in after
+    return curly or (before.count('"') % 2 == 1 and '"' in after)
 
 
 def features(text: str, language: str) -> set[str]:
@@ -101,7 +110,7 @@ def link(text: str, language: str, clues: Sequence[Mapping[str, Any]], subtitle:
             found = [index for index, modality, _own in known if modality in opened]
         if found:
             basis = "clue"
-        elif words and overlap(content, words) >= THRESHOLD:
+        elif words and (overlap(content, words) >= THRESHOLD or _OPENING["text"].search(sentence)):
             basis = "subtitle"
         else:
             basis = "reasoning"

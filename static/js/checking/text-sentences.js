@@ -58,6 +58,7 @@ function endOf(line, start, match, language) {
     }
     return end;
   }
+  if (withinQuotes(line.slice(start, whole), line.slice(whole))) return null;
   const following = line.slice(whole).trimStart().slice(0, 1);
   const lower = /^[a-z]/.test(following);
   if (closing || marks.includes("…") || marks.includes("..")) return lower ? null : whole;
@@ -66,6 +67,12 @@ function endOf(line, start, match, language) {
   const short = word.toLowerCase();
   const goesOn = TITLES.has(short) || /^[A-HJ-Z]$/.test(word) || (NUMBERED.has(short) && /^\d/.test(following)); // an initial; "I." is a word
   return goesOn || (lower && (short === "etc" || /^(?:[A-Za-z]\.)+[A-Za-z]$/.test(word))) ? null : whole;
+}
+
+/** Whether a quotation was opened that is closed only later. */
+function withinQuotes(before, after) {
+  const count = (sign) => before.split(sign).length - 1;
+  return (count("“") > count("”") && after.includes("”")) || (count('"') % 2 === 1 && after.includes('"'));
 }
 
 function features(text, language) {
@@ -101,7 +108,8 @@ export function link(text, language, clues, subtitle) {
     const content = features(sentence, language);
     let found = known.filter(({ own }) => overlap(content, own) >= THRESHOLD);
     if (!found.length) found = known.filter(({ modality }) => OPENING[modality].test(sentence));
-    const basis = found.length ? "clue" : spoken.size && overlap(content, spoken) >= THRESHOLD ? "subtitle" : "reasoning";
+    const said = spoken.size && (overlap(content, spoken) >= THRESHOLD || OPENING.text.test(sentence));
+    const basis = found.length ? "clue" : said ? "subtitle" : "reasoning";
     return { text: sentence, basis, clues: found.map(({ index }) => index) };
   });
 }
