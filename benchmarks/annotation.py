@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from . import queue, workload
 from .client import Client, Refused, list_page_at
-from .figures import latency, ratio
+from .figures import latency, pace, ratio
 from .world import World
 
 ANNOTATORS = 8
@@ -156,7 +156,7 @@ def alone(annotator: Client, slug: str) -> dict[str, Any]:
         claim_s.append(t1 - t0)
         draft_s.append(t3 - t2)
         submit_s.append(t4 - t3)
-    return {"claim": latency(claim_s), "draft": latency(draft_s), "submit": latency(submit_s)}
+    return {"pace_ms": pace(), "claim": latency(claim_s), "draft": latency(draft_s), "submit": latency(submit_s)}
 
 
 def lists(manager: Client, slug: str, clips: int) -> dict[str, Any]:
@@ -251,6 +251,7 @@ def together(annotators: list[Client], slug: str, seconds: float) -> dict[str, A
         "annotators": len(annotators),
         "seconds": round(took, 1),
         "submitted_per_s": round(len(saved) / took, 1),
+        "pace_ms": pace(),
         "handed_out": len(held),
         "distinct_clips": len({hold.clip for hold in held}),
         "double_hand_outs": len(set(double_held(held))),
