@@ -29,7 +29,7 @@ lint: set-up ## ruff, mypy, import-linter
 	@exec scripts/test lint
 
 clean: ## remove what can be made again; never var/
-	rm -rf .venv node_modules static/vendor build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv node_modules static/vendor static/*/bundles build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -path ./var -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 	find locale -name '*.mo' -delete
 

@@ -1,6 +1,6 @@
 // What was changed from one text to the other, by word or by character, Chinese included.
 
-import "../../vendor/diff/diff.min.js"; // defines globalThis.Diff
+import { diffArrays } from "../../vendor/diff/array.js";
 
 const cutters = new Map();
 
@@ -30,7 +30,7 @@ function endingBlank(a, b) {
  * `same` and `added` ones `b`. A blank between two changes belongs to them: whole phrases read better than shreds.
  */
 export function changes(a, b, language, level = usualLevel(language)) {
-  const parts = globalThis.Diff.diffArrays(pieces(a, language, level), pieces(b, language, level));
+  const parts = diffArrays(pieces(a, language, level), pieces(b, language, level));
   const found = [];
   let change = { removed: "", added: "" };
   const keep = (content) => {
