@@ -91,3 +91,23 @@ class TokenAuthentication(authentication.BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="workbench"'
+
+
+class PageAuthentication(authentication.SessionAuthentication):
+    """The session of a browser, as long as it is that of whom the page was made for.
+
+    A page says so in `X-For-User` (the person's id): in another tab somebody else may have signed in since, and what
+    the first one wrote must not go under the other's name.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        """(user, None), or None without a session. Raises AuthenticationFailed with the code `other-person`."""
+        found: tuple[Any, None] | None = super().authenticate(request)
+        meant = request.headers.get("X-For-User")
+        if found is not None and meant and meant != str(found[0].pk):
+            message = _(
+                "%(name)s has signed in in this browser. Your work is kept here: sign in as yourself in another tab, "
+                "then come back, and it is sent."
+            )
+            raise exceptions.AuthenticationFailed(message % {"name": found[0].username}, code="other-person")
+        return found

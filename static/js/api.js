@@ -14,11 +14,19 @@ export class ApiError extends Error {
     return this.status === 401 || (this.status === 403 && this.code !== "forbidden");
   }
 
+  /** Why one is signed out: `usual`, or who has signed in instead. */
+  away(usual) {
+    return this.code === "other-person" ? this.message : usual;
+  }
+
   /** Worth trying again unchanged: no answer at all, overload, or a server on its way up. */
   get passing() {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
   }
 }
+
+// Whose page it is: in another tab somebody else may have signed in since, and is refused what this one wrote.
+const person = document.getElementById("work")?.dataset.user;
 
 function csrfToken() {
   const cookie = document.cookie.split("; ").find((item) => item.startsWith("csrftoken="));
@@ -36,7 +44,7 @@ export async function api(method, url, { body, headers = {}, keepalive = false, 
     credentials: "same-origin",
     redirect: "manual",
     signal: within ? AbortSignal.timeout(within * 1000) : undefined,
-    headers: { Accept: "application/json", "X-CSRFToken": csrfToken(), ...headers },
+    headers: { Accept: "application/json", "X-CSRFToken": csrfToken(), ...(person && { "X-For-User": person }), ...headers },
   };
   if (body !== undefined) {
     request.headers["Content-Type"] = "application/json";

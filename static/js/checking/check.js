@@ -79,13 +79,13 @@ async function next() {
   try {
     const found = ahead.take() || (await claimNext("annotate"));
     if (!found) return show("empty");
-    await open(found.claim, found.etag);
+    await open(found.claim, found.etag, found.at);
   } catch (error) {
     claimRefused(error);
   }
 }
 
-async function open(data, etag) {
+async function open(data, etag, at) {
   claim = data;
   show("task");
   showClip(claim);
@@ -98,7 +98,7 @@ async function open(data, etag) {
   panels.cleared();
   history.start();
   saver = new Saver({ url: url(), key, etag: left?.etag || etag, read: body, on: savingEvents });
-  lease = new Lease(claim, { onLost: lost, onKept: () => player.retry(), ahead });
+  lease = new Lease(claim, { at, onLost: lost, onKept: () => player.retry() });
   if (left && canonical(left.body) !== canonical(claim.draft)) {
     banner("restored", text.restored, { level: "info" });
     saver.ours.add(canonical(left.body));
@@ -135,10 +135,10 @@ const savingEvents = {
     saveState(text.notSaved, "warn");
     banner("offline", away(error, seconds));
   },
-  signedOut: () => {
+  signedOut: (error) => {
     saveState(text.notSaved, "warn");
     waitingForSignIn = true;
-    banner("signed-out", text.signedOutWorking, { level: "danger" });
+    banner("signed-out", error.away(text.signedOutWorking), { level: "danger" });
   },
   conflict: () => {
     saveState(text.notSaved, "warn");
@@ -212,7 +212,7 @@ async function submit() {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     handingIn(refs.submit, false);
-    if (error.signedOut) savingEvents.signedOut();
+    if (error.signedOut) savingEvents.signedOut(error);
     else if (error.status === 422) editor.showErrors(error.message, error.problem.errors, sent);
     else banner("submit", error.message, { level: "danger", actions: [[text.nextClip, () => giveUp()]] });
   }

@@ -25,7 +25,7 @@ export function claimRefused(error) {
   if (!(error instanceof ApiError)) throw error;
   const title = { "terms-not-accepted": text.termsFirst, "not-qualified": text.notQualified }[error.code];
   refs.failedTitle.textContent = title || text.notFetched;
-  refs.failedText.textContent = error.status === 401 ? text.signedOut : error.message;
+  refs.failedText.textContent = error.status === 401 ? error.away(text.signedOut) : error.message;
   refs.terms.hidden = error.code !== "terms-not-accepted";
   refs.retry.classList.toggle("btn--primary", refs.terms.hidden);
   show("failed");
@@ -38,7 +38,8 @@ export function watchEmpty(next) {
   }, 30000);
 }
 
-/** The claim after this one, asked for while one works, so that the switch needs no request. */
+/** The claim after this one, asked for while one works, so that the switch needs no request. Nobody renews it: who is
+ * away for long leaves it to the others. */
 export class Ahead {
   /** `media(clip)` loads the next clip's media ahead of its being shown. */
   constructor(kind, { media }) {
@@ -64,39 +65,33 @@ export class Ahead {
     }, SETTLED_MS);
   }
 
-  /** The claim that is held, if its lease has a good while to go; null otherwise. */
+  /** `{claim, etag, at}` that is held, if its lease has a while to go; null otherwise. */
   take() {
     clearTimeout(this.timer);
     this.round += 1;
     const { held } = this;
     this.held = null;
-    return held && Date.now() - held.at < LEASE_MS * 0.75 ? held : null;
+    return held && Date.now() - held.at < LEASE_MS * 0.8 ? held : null;
   }
 }
 
-/** Renews the lease when nothing else has for half of its length; `onLost` is told once when it cannot be,
- * `onKept` each time that it was. */
+/** Renews the lease when nothing else has for half of its length, `at` the time of the claim; `onLost` is told once
+ * when it cannot be, `onKept` each time that it was. */
 export class Lease {
-  constructor(claim, { onLost, onKept = () => {}, ahead = null }) {
-    Object.assign(this, { claim, onLost, onKept, ahead });
-    this.signed();
+  constructor(claim, { at = Date.now(), onLost, onKept = () => {} }) {
+    Object.assign(this, { claim, at, onLost, onKept }); // Date.now() goes on while the computer sleeps
     this.timer = setInterval(() => this.look(), Math.min(LEASE_MS / 8, 30000));
     this.awake = () => document.hidden || this.look();
     document.addEventListener("visibilitychange", this.awake);
   }
 
-  /** The server has just extended it: a claim, a saved draft. */
+  /** The server has just extended it, as with a saved draft. */
   signed() {
-    this.at = Date.now(); // goes on while the computer sleeps
+    this.at = Date.now();
   }
 
   async look() {
     if (Date.now() - this.at < LEASE_MS / 2) return;
-    const held = this.ahead?.held;
-    if (held && Date.now() - held.at > LEASE_MS / 2) {
-      held.at = Date.now();
-      api("POST", `${settings.api}/claims/${held.claim.id}/renew/`).catch(() => (this.ahead.held = null));
-    }
     await this.renew();
   }
 

@@ -150,7 +150,7 @@ async function next() {
   try {
     const found = ahead.take() || (await wanted()) || (await claimNext("review"));
     if (!found) return show("empty");
-    await open(found.claim);
+    await open(found.claim, found.at);
   } catch (error) {
     claimRefused(error);
   }
@@ -170,7 +170,7 @@ async function wanted() {
   }
 }
 
-async function open(data) {
+async function open(data, at) {
   claim = data;
   intention = null;
   offer = "";
@@ -198,10 +198,12 @@ async function open(data) {
   refs.differences.textContent = claim.annotations.length > 1
     ? words.differ.replace("%1", compare.split.length).replace("%2", compare.rows.length - 1)
     : "";
-  lease = new Lease(claim, { onLost: (error) => banner("lease", error.message), onKept: () => player.retry(), ahead });
+  lease = new Lease(claim, { at, onLost: (error) => banner("lease", error.message), onKept: () => player.retry() });
   for (const area of refs.task.querySelectorAll(".work-area, .pane")) area.scrollTop = 0;
   window.scrollTo(0, 0);
-  await player.load(claim.clip, { mode: "", claim });
+  const loaded = player.load(claim.clip, { mode: "", claim });
+  performance.mark("work-open", { detail: { claim: claim.id } });
+  await loaded;
   if (claim === data) ahead.start(claim);
 }
 
@@ -230,7 +232,7 @@ async function decide(decision, extra, button, done) {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     handingIn(button, false);
-    if (error.signedOut) banner("signed-out", text.signedOut, { level: "danger" });
+    if (error.signedOut) banner("signed-out", error.away(text.signedOut), { level: "danger" });
     else if (error.status === 422 && extra.body) {
       pane("edit"); // what is wrong shows there
       editor.showErrors(error.message, error.problem.errors, extra.body);

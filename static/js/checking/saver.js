@@ -22,7 +22,7 @@ export function canonical(value) {
 export class Saver {
   /**
    * `url` is the claim's. `on` is told what happens: saving(), saved(date), waiting(error, seconds), conflict(),
-   * signedOut(), lost(error), refused(error).
+   * signedOut(error), lost(error), refused(error).
    */
   constructor({ url, key, etag, read, on }) {
     Object.assign(this, { url, key, etag, read, on });
@@ -156,7 +156,7 @@ export class Saver {
       this.schedule(this.wait * 1000);
       this.wait = Math.min(this.wait * 2, 30);
     } else if (error.signedOut) {
-      this.on.signedOut();
+      this.on.signedOut(error);
       this.schedule(15000);
     } else if ([403, 404, 409, 410].includes(error.status)) {
       this.on.lost(error);

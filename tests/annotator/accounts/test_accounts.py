@@ -111,6 +111,18 @@ def test_a_revoked_token_and_a_deactivated_owner_are_refused(client: Client) -> 
         issue_token(None, User.objects.get())
 
 
+def test_a_page_made_for_somebody_else_is_refused(client: Client) -> None:
+    """Another tab may have signed somebody else in; who it is now is said, and a token is nobody's page."""
+    anna, ben = create_user("anna"), create_user("ben")
+    client.force_login(ben)
+    told = client.get("/api/v1/corpora/", headers={"X-For-User": str(anna.pk)})
+    assert (told.status_code, told.json()["code"]) == (401, "other-person")
+    assert "ben" in told.json()["detail"]
+    for meant in ("", str(ben.pk)):
+        assert client.get("/api/v1/corpora/", headers={"X-For-User": meant}).status_code == 200
+    assert client.get("/api/v1/corpora/").status_code == 200
+
+
 def test_the_admin_lists_tokens_without_secrets_and_revokes(client: Client) -> None:
     client.force_login(create_user(is_superuser=True, is_staff=True))
     token, _text = issue_token(None, create_user("anna"))
