@@ -12,7 +12,7 @@ from .conftest import ROOT, Person
 from .test_review import call, crowd
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-WIDTHS = ((1440, 900, "light"),)
+WIDTHS = ((1440, 900, "light"), (390, 844, "dark"))
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,8 @@ def test_the_log_is_read(
 ) -> None:
     mia = person("mia", manager, width=width, height=height, color_scheme=scheme)
     page = mia.page
-    if language == "zh":
-        mia.goto("/")
-        page.get_by_role("button", name="中文").click()
+    mia.goto("/")
+    page.get_by_role("button", name={"en": "EN", "zh": "中文"}[language], exact=True).click()
     mia.goto("/corpora/agreed/auto-decisions/")
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(2)

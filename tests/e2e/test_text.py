@@ -31,7 +31,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory, llm: scripted_server.Run
 
 @pytest.fixture(scope="module")
 def clips_of(workbench: Workbench, clips: Path) -> Callable[[str], str]:
-    """`clips_of("lin")`: that person may check four pre-labelled clips, which nobody else's work changes; the password."""
+    """`clips_of("lin")`: that person may check the four pre-labelled clips, as everybody; their password."""
     workbench.manage("create_corpus", "text", "--licence", "open", "--review", "none", "--overlap", "20")
     subtitles, au = str(clips / "subtitles.csv"), str(clips / "au")
     workbench.manage("ingest", "text", str(clips), "--subtitles", subtitles, "--au", au, ok=(0, 1))
