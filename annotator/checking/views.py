@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from annotator.clips.access import corpus_for
@@ -53,6 +54,7 @@ def _shell(request: HttpRequest, corpus: Corpus, kind: str, title: str) -> dict[
 @login_required
 @never_cache
 @require_safe
+@gzip_page
 def check(request: HttpRequest, slug: str) -> HttpResponse:
     """The next clip for me, its clues, and what I say about them."""
     corpus = corpus_for(request.user, slug, "claim.annotate")
@@ -64,6 +66,7 @@ def check(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 @never_cache
 @require_safe
+@gzip_page
 def review(request: HttpRequest, slug: str) -> HttpResponse:
     """The next clip to decide over, its annotations side by side."""
     corpus = corpus_for(request.user, slug, "claim.review")

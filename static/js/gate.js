@@ -1,6 +1,6 @@
 // Verdicts of the evidence gate: chips beside a clue, the words of its claims marked, spans that play.
 
-import { clock } from "./checking/player.js";
+import { clock } from "./checking/times.js";
 
 const ui = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 

@@ -3,7 +3,7 @@
 import { showMarked } from "../gate.js";
 import { reasonWords } from "./cards-reasons.js";
 import { diffNodes } from "./diff.js";
-import { clock } from "./player.js";
+import { clock } from "./times.js";
 
 const BADGE = { kept: "badge--ok", corrected: "badge--info", rejected: "badge--danger", added: "badge--info" };
 const SIGN = { kept: "✓", corrected: "✎", rejected: "✗", added: "+" };

@@ -1,6 +1,7 @@
 // The clip: video, or sound alone, or none. Times are seconds of the clip; the timeline draws what this one says.
 
 import { ask, taken } from "./prefetch.js";
+import { exact, indexAt, joined } from "./times.js";
 
 export { prefetch } from "./prefetch.js";
 export const RATES = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2];
@@ -8,17 +9,6 @@ export const TRACKS = ["both", "sound", "picture"];
 const FRAME = 1 / 25; // where the times of the frames are not known
 const AFTER = 0.0003; // a seek to just behind a frame's time shows that frame, however the browser rounds
 const REFRESH_EVERY = 10000; // ms
-
-export function clock(seconds) {
-  if (!Number.isFinite(seconds)) return "–:––";
-  const tenths = Math.round(seconds * 10);
-  return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
-}
-
-function exact(seconds) {
-  const hundredths = Math.floor(seconds * 100 + 0.01);
-  return `${Math.floor(hundredths / 6000)}:${((hundredths % 6000) / 100).toFixed(2).padStart(5, "0")}`;
-}
 
 export class Player {
   /** `refs` are elements by data-ref; `refresh()` renews what the media depend on: the clip with its URLs, or null. */
@@ -251,14 +241,7 @@ export class Player {
   frameAt(seconds, step = 0) {
     const { frames } = this;
     if (!frames) return Math.min(Math.max(Math.round((seconds + step * FRAME) * 1000) / 1000, 0), this.duration || 0);
-    let low = 0;
-    let high = frames.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (frames[middle] <= seconds + AFTER * 2) low = middle + 1;
-      else high = middle;
-    }
-    return frames[Math.min(Math.max(low - 1 + step, 0), frames.length - 1)];
+    return frames[Math.min(Math.max(indexAt(frames, seconds + AFTER * 2) + step, 0), frames.length - 1)];
   }
 
   frame(step) {
@@ -372,17 +355,6 @@ export class Player {
       requestAnimationFrame(step);
     }
   }
-}
-
-/** Intervals in order, `next` joined to those that it touches; to the millisecond. */
-function joined(intervals, next) {
-  const found = [];
-  let [from, to] = next.map((seconds) => Math.round(seconds * 1000) / 1000);
-  for (const [a, b] of intervals) {
-    if (b < from - 0.002 || a > to + 0.002) found.push([a, b]);
-    else [from, to] = [Math.min(a, from), Math.max(b, to)];
-  }
-  return [...found, [from, to]].sort((a, b) => a[0] - b[0]);
 }
 
 /** What keys do to the player; `context` may be there too. */

@@ -2,7 +2,7 @@
 
 import { showChips, showMarked } from "../gate.js";
 import { diffNodes } from "./diff.js";
-import { clock } from "./player.js";
+import { clock } from "./times.js";
 import { groupOf, LANGUAGES } from "./review-merge.js";
 
 const LEVEL = { kept: "badge--ok", corrected: "badge--info", rejected: "badge--danger", added: "badge--info" };
