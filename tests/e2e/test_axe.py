@@ -1,5 +1,6 @@
 """axe-core finds nothing serious on the pages of checking: desk and phone, light and dark, both languages."""
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ PAGES = {
     "records": "main table, main .empty",
     "claims": "main table, main .empty",
 }
+MAIN = ("check", "review", "quality")  # in every combination; the others in half of them
 # The open parts of the checking page: what is pressed, and what shows then.
 STATES = (("3", ".reasons:not([hidden])"), ("g", "#panel-guideline"), ("c", "[data-ref=commentText]"))
 
@@ -81,7 +83,7 @@ def serious(page: Page) -> list[str]:
 
 @pytest.mark.parametrize(
     ("width", "scheme", "language"),
-    [(1440, "light", "en"), (1440, "dark", "zh"), (390, "light", "zh"), (390, "dark", "en")],
+    list(itertools.product((1440, 390), ("light", "dark"), ("en", "zh"))),
 )
 def test_no_page_has_a_serious_finding(
     password: str, person: Callable[..., Person], width: int, scheme: str, language: str
@@ -99,7 +101,10 @@ def test_no_page_has_a_serious_finding(
         page.wait_for_load_state()
     axe = AXE.read_text(encoding="utf-8")
     wrong: dict[str, list[str]] = {}
+    every = (width > 390, scheme == "light", language == "en").count(True) % 2  # each pair of them occurs
     for name, shows in PAGES.items():
+        if name not in MAIN and not every:
+            continue
         gro.goto(f"/corpora/clear/{name}/")
         expect(page.locator(shows).first).to_be_visible()
         page.evaluate(axe)
