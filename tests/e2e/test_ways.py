@@ -20,7 +20,7 @@ SLOW = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadT
 
 ASKED = """async () => {
   const asked = performance.now();
-  await fetch("/healthz", { cache: "no-store" });
+  await fetch("/livez", { cache: "no-store" });
   return performance.now() - asked;
 }"""
 
