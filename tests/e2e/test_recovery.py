@@ -273,6 +273,36 @@ def test_a_page_that_comes_back_from_the_browsers_cache_is_in_no_conflict_with_i
     expect(page.locator("[data-banner=conflict]")).to_have_count(0)
 
 
+def test_who_thinks_for_long_renews_the_clip_at_work_alone_and_the_next_one_once_it_is_open(
+    workbench: Workbench, someone: Person
+) -> None:
+    asked: list[str] = []
+    someone.page.on("request", lambda request: asked.append(request.url) if "/api/v1/" in request.url else None)
+    claims_ahead = lambda request: request.url.endswith("/claims/") and "ahead" in (request.post_data or "")  # noqa: E731
+    with someone.page.expect_request(claims_ahead, timeout=20_000):
+        page = open_check(someone)
+    page.wait_for_timeout(1000)
+    clip = page.inner_text("[data-ref=clipName]")
+    asked.clear()
+    page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 1200_000; })()")  # of a lease of 30 minutes
+    with page.expect_response("**/renew/"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(500)
+    assert [url.rsplit("/", 2)[1] for url in asked] == ["renew"]
+    page.locator(".clue").first.focus()
+    page.keyboard.press("1")
+    page.fill("#description-zh", "")
+    page.fill("#description-en", "After long thought.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=clipName]")).not_to_have_text(clip)
+    asked.clear()
+    with page.expect_response("**/renew/"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    now = page.evaluate("performance.getEntriesByName('work-open').at(-1).detail.claim")
+    assert [url for url in asked if url.endswith("/renew/")] != []
+    assert all(f"/claims/{now}/" in url for url in asked if url.endswith("/renew/"))
+
+
 def test_the_clip_that_was_held_ahead_is_asked_for_anew_after_the_computer_slept(
     workbench: Workbench, someone: Person
 ) -> None:
