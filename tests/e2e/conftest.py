@@ -56,7 +56,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     """A workbench with a trainer beside it."""
-    with started(tmp_path_factory.mktemp("workbench") / "var", workers=2) as bench:
+    with started(tmp_path_factory.mktemp("workbench") / "var", workers=2) as bench, bench.quick_commands():
         log = (bench.state.root.parent / "trainer.log").open("wb")
         trainer = subprocess.Popen(
             [sys.executable, "manage.py", "trainer"], cwd=ROOT, env=bench.environment, stdout=log, stderr=log

@@ -75,7 +75,7 @@ def upload(mei: Person, clips: Path, corpus: str) -> None:
         *clips.glob("*.mov"),
         *clips.glob("*.webm"),
     ]
-    broken = clips / "broken.mp4"
+    broken = clips.parent / "broken.mp4"  # not among the clips: other files' tests take all of those
     broken.write_text("这不是视频 this is no video", encoding="utf-8")
     page.set_input_files("#upload-media", [*media, broken])
     page.set_input_files("#upload-subtitles", clips / "subtitles.csv")

@@ -25,7 +25,10 @@ def llm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[scripted_server.Ru
 def workbench(tmp_path_factory: pytest.TempPathFactory, llm: scripted_server.Running) -> Iterator[Workbench]:
     """One whose text model streams slowly, from its own port."""
     folder = tmp_path_factory.mktemp("text") / "var"
-    with started(folder, LLM_BASE_URL=llm.base_url, LLM_MODEL="slow", LLM_TRUST="inside") as bench:
+    with (
+        started(folder, LLM_BASE_URL=llm.base_url, LLM_MODEL="slow", LLM_TRUST="inside") as bench,
+        bench.quick_commands(),
+    ):
         yield bench
 
 

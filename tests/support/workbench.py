@@ -48,6 +48,7 @@ class Workbench:
         kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
         self.environment = {**kept, "WORKBENCH_VAR": str(root), "OMP_NUM_THREADS": "1", **environment}
         self.token = ""
+        self.staying: subprocess.Popen[str] | None = None  # runs the commands, where one stays for them
 
     def manage(self, *arguments: str, ok: tuple[int, ...] = (0,)) -> dict[str, Any]:
         """A management command with --json; its object."""
@@ -95,6 +96,13 @@ class Workbench:
         return done.stdout.strip()
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        if self.staying is not None:
+            assert self.staying.stdin
+            assert self.staying.stdout
+            self.staying.stdin.write(json.dumps(arguments) + "\n")
+            self.staying.stdin.flush()
+            said = json.loads(self.staying.stdout.readline())
+            return subprocess.CompletedProcess(arguments, said["code"], said["out"], said["err"])
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=REPOSITORY,
@@ -103,6 +111,26 @@ class Workbench:
             text=True,
             timeout=180,
         )
+
+    @contextlib.contextmanager
+    def quick_commands(self) -> Iterator[None]:
+        """Meanwhile one process runs all commands (tests.support.commands)."""
+        self.staying = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.commands"],
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            yield
+        finally:
+            staying, self.staying = self.staying, None
+            assert staying.stdin
+            staying.stdin.close()
+            staying.wait(timeout=20)
 
     def processes(self) -> dict[int, tuple[int, str]]:
         """pid -> (parent, command line) of everything started for this state folder."""
