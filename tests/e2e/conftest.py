@@ -132,7 +132,8 @@ def watch(context: BrowserContext, someone: Person) -> None:
 
     def console(message: Any) -> None:
         if message.type in ("error", "warning"):
-            someone.troubles.append(f"console {message.type}: {message.text}")
+            where = message.location.get("url", "")
+            someone.troubles.append(f"console {message.type}: {message.text} {where}")
 
     def response(answer: Any) -> None:
         if answer.status >= 500:
