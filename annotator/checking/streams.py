@@ -77,7 +77,9 @@ class Feed:
                 if self.ended_at is not None:
                     return
                 try:
-                    await asyncio.wait_for(news.wait(), BEAT_S)
+                    # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the news.
+                    async with asyncio.timeout(BEAT_S):
+                        await news.wait()
                 except TimeoutError:
                     yield b": still there\n\n"
         finally:
