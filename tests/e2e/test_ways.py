@@ -1,4 +1,4 @@
-"""Work that other people, the browser's history and a slow line come into; and a clip that is only heard."""
+"""Work that other people, the browser's history and a slow line come into; and a clip that one hears and one sees."""
 
 import json
 import time
@@ -27,19 +27,19 @@ ASKED = """async () => {
 
 @pytest.fixture(scope="module")
 def passwords(workbench: Workbench, clips: Path) -> dict[str, str]:
-    """Corpora `ways` (clips without media), `ways-line` (with) and `ways-sound` (only heard, reviewed by rea)."""
+    """Corpora `ways` (clips without media), `ways-line` (with) and `ways-parts` (one hears, one sees, rea reviews)."""
     folder = clips.parent / "ways"
     folder.mkdir()
     clues = [
         {"modality": modality, "aspect": ASPECTS[modality], "language": "en", "text": text, "source": modality}
         for modality, text in MODALITIES.items()
     ]
-    names = {"ways": ["way_1", "way_2", "way_3", "way_4"], "ways-line": ["film_1", "film_2"], "ways-sound": ["film_1"]}
+    names = {"ways": ["way_1", "way_2", "way_3", "way_4"], "ways-line": ["film_1", "film_2"], "ways-parts": ["film_1"]}
     commands: list[list[str]] = []
     for slug, some in names.items():
         manifest = folder / f"{slug}.jsonl"
         manifest.write_text("".join(json.dumps({"name": n, "clues": clues}) + "\n" for n in some), encoding="utf-8")
-        review, overlap = "required" if slug == "ways-sound" else "none", "2" if slug == "ways" else "1"
+        review, overlap = "required" if slug == "ways-parts" else "none", "1" if slug == "ways-line" else "2"
         commands.append(["create_corpus", slug, "--licence", "open", "--review", review, "--overlap", overlap])
         if slug != "ways":
             (folder / slug).mkdir()
@@ -56,7 +56,7 @@ for command in {commands!r}:
         call_command(*command)
     except SystemExit as done:
         assert not done.code, command
-call_command("rules", "ways-sound", "--set", 'modes=["audio"]')
+call_command("rules", "ways-parts", "--set", 'modes=["audio", "visual"]')
 for name in {PEOPLE!r}:
     user = get_user_model().objects.create_user(name, password="ways-" + name)
     for corpus in Corpus.objects.filter(slug__startswith="ways"):
@@ -216,11 +216,11 @@ def test_on_a_slow_line_it_opens_saves_and_hands_in_once(
     assert said(workbench, "ways-line")["annotations"] == [["ova", clip, "Said over a slow line."]]
 
 
-def test_a_clip_that_is_only_heard_becomes_a_record(
+def test_what_one_heard_and_another_saw_becomes_one_record(
     workbench: Workbench, passwords: dict[str, str], person: Callable[..., Person]
 ) -> None:
-    ova, rea = (person(name, passwords[name]) for name in ("ova", "rea"))
-    page = open_check(ova, "ways-sound")
+    ova, pim, rea = (person(name, passwords[name]) for name in ("ova", "pim", "rea"))
+    page = open_check(ova, "ways-parts")
     expect(page.locator("[data-ref=mode]")).to_have_text("sound only")
     expect(page.locator(".clue")).to_have_count(1)
     expect(page.locator(".clue")).to_contain_text(MODALITIES["audio"])
@@ -233,19 +233,31 @@ def test_a_clip_that_is_only_heard_becomes_a_record(
     page.keyboard.press("Escape")
     page.keyboard.press("Control+Enter")
     expect(page.locator("[data-ref=empty]")).to_be_visible()
-    page = rea.goto("/corpora/ways-sound/review/")
-    expect(page.locator(".compare-row--whole td")).to_have_count(2)  # the annotation, the record
-    expect(page.locator(".compare-row--whole")).to_contain_text("sound only")
-    assert eventually(lambda: page.evaluate("document.querySelector('video').readyState >= 2"), 20)  # sees it whole
-    expect(page.locator("[data-row='description:en']")).to_contain_text("She sounds tired.")
-    rea.shot("51-review-heard")
+    page = open_check(pim, "ways-parts")
+    expect(page.locator("[data-ref=mode]")).to_have_text("picture only")
+    expect(page.locator(".clue")).to_have_count(1)
+    expect(page.locator(".clue")).to_contain_text(MODALITIES["visual"])
+    page.keyboard.press("1")
+    page.fill("#description-en", "She looks down.")
     page.keyboard.press("Control+Enter")
     expect(page.locator("[data-ref=empty]")).to_be_visible()
-    (found,) = page.request.get(rea.base + "/api/v1/corpora/ways-sound/records/?grade=fine").json()["results"]
+    page = rea.goto("/corpora/ways-parts/review/")
+    whole = page.locator(".compare-row--whole")
+    expect(whole.locator("td")).to_have_count(3)  # two annotations, the record
+    expect(whole).to_contain_text("sound only")
+    expect(whole).to_contain_text("picture only")
+    assert eventually(lambda: page.evaluate("document.querySelector('video').readyState >= 2"), 20)  # has it all
+    expect(page.locator("[data-row='description:en']")).to_contain_text("She sounds tired.")
+    rea.shot("51-review-parts")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-ref=empty]")).to_be_visible()
+    (found,) = page.request.get(rea.base + "/api/v1/corpora/ways-parts/records/?grade=fine").json()["results"]
     assert found["record"]["description"]["en"] == "She sounds tired."
     assert found["record"]["ov_labels"]["en"] == ["tired"]
-    (clue,) = found["record"]["clues"]
-    assert (clue["modality"], clue["text"]) == ("audio", "The voice falls at the end.")
-    rea.goto("/corpora/ways-sound/records/")
+    assert [(clue["modality"], clue["text"]) for clue in found["record"]["clues"]] == [
+        ("visual", MODALITIES["visual"]),
+        ("audio", "The voice falls at the end."),
+    ]
+    rea.goto("/corpora/ways-parts/records/")
     expect(rea.page.locator("main")).to_contain_text("film_1")
     assert workbench.manage("check_invariants")["ok"]

@@ -1,14 +1,15 @@
 """Review at its edges: time worked before a return, gold on the clip's page, the rule when what is wanted changes,
 people at once."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from annotator.checking import queries, reviews, services
-from annotator.checking.models import AutoDecision, CheckingRules, Claim, Record, RecordRevision, Slot
-from annotator.checking.submissions import fit_slots
+from annotator.checking import queries, reviews, rules, services
+from annotator.checking.models import AutoDecision, CheckingRules, Claim, Record, RecordRevision, Review, Slot
+from annotator.checking.submissions import body_of, fit_slots
 from annotator.clips.models import Corpus
 from annotator.core import invariants
 from annotator.core.errors import Conflict
@@ -170,3 +171,33 @@ def test_a_log_without_a_decision_of_that_kind_does_not_say_that_nobody_asked(cl
     page = client.get(f"{address}?shown=reviewed").content.decode()
     assert "No such decision." in page
     assert "has not been asked" not in page
+
+
+def test_parts_seen_and_heard_alone_are_put_together() -> None:
+    corpus = make.create_corpus(overlap=3)
+    rules.change(None, corpus, {"modes": ["visual", "audio", "text"]})
+    clip = make.create_clip(corpus)
+    clues = {
+        modality: make.create_clue(clip, f"What {modality} says.", modality=modality, aspect=aspect)
+        for modality, aspect in (("visual", "expression"), ("audio", "tone"), ("text", "content"))
+    }
+    for mode in ("visual", "audio", "text"):
+        person = make.create_member(corpus)
+        claim, _ = services.claim_next(person, corpus)
+        assert (claim.slot.mode, claim.offered) == (mode, [clues[mode].pk])
+        sent = make.make_body([clues[mode]], description={"zh": "", "en": f"By {mode}."})
+        sent["clues"][0] |= {"verdict": "corrected", "text": f"What {mode} says, checked."}
+        services.submit(person, claim.pk, sent)
+    reviewer = make.create_member(corpus, "reviewer")
+    turn, _ = services.claim_next(reviewer, corpus, kind="review")
+    parts = reviews.current_annotations(clip.pk)
+    assert [part.claim.slot.mode for part in parts] == ["visual", "audio", "text"]
+    merged = body_of(parts[0])
+    merged["clues"] = [item for part in parts for item in body_of(part)["clues"]]
+    services.decide(reviewer, turn.pk, decision="accept", annotation_id=parts[0].pk, body=merged)
+    record = Record.objects.get(clip=clip, grade="fine")
+    assert [(clue["modality"], clue["text"]) for clue in json.loads(record.current.line)["clues"]] == [
+        (mode, f"What {mode} says, checked.") for mode in ("visual", "audio", "text")
+    ]
+    assert Review.objects.get().sources["clues"] == [[part.pk] for part in parts]
+    assert invariants.broken() == []
