@@ -1,4 +1,4 @@
-"""The queue: who gets which clip next, in one round trip (migration 0005; docs/checking.md says how it is searched).
+"""The queue: who gets which clip next, in one round trip (migration 0008; docs/checking.md says how it is searched).
 
 Where a corpus has rules of its own (`CheckingRules`), they are asked first: terms, training and test, gold clips, and
 which pre-labels are shown. A corpus without them pays for nothing of that.

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("checking", "0008_queue_plans")]
+    dependencies = [("checking", "0008_claiming")]
 
     operations = [
         migrations.AddField(

@@ -1,7 +1,10 @@
-"""A claim by one call: who it is for, where, by which right, and what their page shows of it.
+"""Claiming in the database: one call finds who asks, by which right, what is theirs or next, and what their page shows.
 
-The next one is found with fewer statements: whoever has nothing in hand is not asked twice what that is, and a place in
-the queue is written without being read.
+Plans are fixed to the indexes made for them: a corpus may grow by a hundred thousand rows between two statistics. Only
+the search through the queue is kept from sorting, in a function of its own: kept from it everywhere, the planner reads
+whole tables in the order that an aggregate asks for. `user_id + 0` keeps it from looking for one claim among all that a
+person ever had. Whoever has nothing in hand is not asked twice what that is, and a place in the queue is written without
+being read.
 """
 
 from django.db import migrations
@@ -9,6 +12,42 @@ from django.db import migrations
 PLANS = """SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
   SET enable_presorted_aggregate = off SET plan_cache_mode = force_generic_plan"""
 ORDERED = f"{PLANS} SET enable_sort = off"
+
+SWEEP = """
+CREATE OR REPLACE FUNCTION checking_sweep(p_corpus bigint, p_roles text[]) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE n integer;
+BEGIN
+  WITH overdue AS (
+    SELECT claim.id, claim.slot_id FROM checking_claim claim JOIN checking_slot slot ON slot.id = claim.slot_id
+    WHERE claim.corpus_id = p_corpus AND claim.state = 'live' AND claim.lease_end < statement_timestamp()
+    FOR UPDATE OF claim, slot SKIP LOCKED
+  ), deserted AS (
+    SELECT claim.id, claim.slot_id FROM checking_claim claim JOIN checking_slot slot ON slot.id = claim.slot_id
+    WHERE claim.corpus_id = p_corpus AND claim.state = 'returned' AND NOT EXISTS (
+      SELECT 1 FROM accounts_user person
+      WHERE person.id = claim.user_id AND person.is_active AND (person.is_superuser OR EXISTS (
+        SELECT 1 FROM clips_membership member
+        WHERE member.user_id = person.id AND member.corpus_id = claim.corpus_id AND member.role = ANY(p_roles))))
+    FOR UPDATE OF claim, slot SKIP LOCKED
+  ), gone AS (
+    SELECT id, slot_id FROM overdue UNION ALL SELECT id, slot_id FROM deserted
+  ), expired AS (
+    UPDATE checking_claim SET state = 'expired', updated_at = statement_timestamp() WHERE id IN (SELECT id FROM gone)
+  )
+  UPDATE checking_slot SET state = 'open' WHERE id IN (SELECT slot_id FROM gone) AND state = 'claimed';
+  GET DIAGNOSTICS n = ROW_COUNT;
+  RETURN n;
+END $$;
+"""
+
+OFFER = """
+CREATE OR REPLACE FUNCTION checking_offer(p_clip bigint) RETURNS jsonb LANGUAGE sql AS $$
+  SELECT COALESCE(jsonb_agg(clue.id ORDER BY
+    CASE clue.modality WHEN 'visual' THEN 0 WHEN 'audio' THEN 1 ELSE 2 END, clue.aspect COLLATE "C",
+    COALESCE(clue.span_start, -1), clue.language COLLATE "C", clue.text COLLATE "C", clue.id), '[]')
+  FROM prelabels_clue clue WHERE clue.clip_id = p_clip AND clue.superseded_at IS NULL
+$$;
+"""
 
 PICK = f"""
 CREATE OR REPLACE FUNCTION checking_queue_pick(
@@ -173,10 +212,64 @@ BEGIN
 END $$;
 """
 
+FACTS = f"""
+CREATE OR REPLACE FUNCTION checking_claim_facts(p_claim bigint) RETURNS json LANGUAGE plpgsql {PLANS} AS $$
+BEGIN
+  RETURN (
+    SELECT json_build_object(
+      'claim', json_build_object('id', claim.id, 'slot_id', claim.slot_id, 'clip_id', claim.clip_id,
+        'corpus_id', claim.corpus_id, 'user_id', claim.user_id, 'state', claim.state, 'lease_end', claim.lease_end,
+        'offered', claim.offered, 'arm', claim.arm, 'planted_id', claim.planted_id,
+        'return_reason', claim.return_reason, 'skip_reason', claim.skip_reason, 'created_at', claim.created_at,
+        'updated_at', claim.updated_at),
+      'slot', json_build_object('id', slot.id, 'corpus_id', slot.corpus_id, 'clip_id', slot.clip_id,
+        'kind', slot.kind, 'number', slot.number, 'state', slot.state, 'priority', slot.priority,
+        'score', slot.score, 'mode', slot.mode, 'languages', slot.languages),
+      'clip', to_jsonb(clip) - 'probe',
+      'corpus', to_jsonb(corpus),
+      'rules', (SELECT json_build_object('blind_sources', rules.blind_sources, 'auto_accept', rules.auto_accept)
+                FROM checking_checkingrules rules WHERE rules.corpus_id = claim.corpus_id),
+      'subtitles', (SELECT json_object_agg(spoken.language, spoken.text) FROM clips_subtitle spoken
+                    WHERE spoken.clip_id = claim.clip_id),
+      'clues', CASE WHEN slot.kind = 'review' THEN '[]'::json ELSE COALESCE((
+        SELECT json_agg(json_build_object('id', clue.id, 'modality', clue.modality, 'aspect', clue.aspect,
+          'language', clue.language, 'text', clue.text, 'texts', clue.texts, 'codes', clue.codes,
+          'span', CASE WHEN clue.span_start IS NOT NULL AND clue.span_end IS NOT NULL
+                  THEN json_build_array(clue.span_start, clue.span_end) END,
+          'gate', clue.gate, 'prelabeller', maker.name, 'model', COALESCE(clue.provenance->'model',
+            to_jsonb(NULLIF(maker.model, ''))), 'prompt', clue.provenance->'prompt') ORDER BY offer.place)
+        FROM jsonb_array_elements_text(claim.offered) WITH ORDINALITY offer (id, place)
+        JOIN prelabels_clue clue ON clue.id = offer.id::bigint
+        JOIN prelabels_prelabeller maker ON maker.id = clue.prelabeller_id), '[]') END,
+      'planted', (SELECT json_build_object('clue', planted.clue_id, 'language', planted.language,
+          'text', planted.text, 'texts', planted.texts)
+        FROM checking_plantederror planted WHERE planted.id = claim.planted_id),
+      'derived', COALESCE((SELECT json_agg(made.kind) FROM clips_derivedmedia made
+                           WHERE made.clip_id = claim.clip_id), '[]'),
+      'au', (SELECT json_build_object('peak', track.peak) FROM clips_autrack track
+             WHERE track.clip_id = claim.clip_id),
+      'people', (SELECT count(*) FROM clips_seenperson seen WHERE seen.clip_id = claim.clip_id),
+      'draft', (SELECT json_build_object('body', draft.body, 'version', draft.version) FROM checking_draft draft
+                WHERE draft.claim_id = claim.id ORDER BY draft.version DESC LIMIT 1),
+      'coarse', (SELECT json_build_object('line', revision.line, 'source', revision.source,
+          'described', revision.provenance->'description'->'source')
+        FROM checking_record record JOIN checking_recordrevision revision ON revision.record_id = record.id
+        WHERE record.clip_id = claim.clip_id AND record.grade = 'coarse'
+        ORDER BY revision.number DESC LIMIT 1)
+    )
+    FROM checking_claim claim
+    JOIN checking_slot slot ON slot.id = claim.slot_id
+    JOIN clips_clip clip ON clip.id = claim.clip_id
+    JOIN clips_corpus corpus ON corpus.id = claim.corpus_id
+    WHERE claim.id = p_claim
+  );
+END $$;
+"""
+
 # Nothing but `{}` where something is to be said or asked first: no such corpus, no right (`p_may`: the roles that give
 # it), rules of its own.
 CLAIM_HERE = f"""
-CREATE FUNCTION checking_claim_here(
+CREATE OR REPLACE FUNCTION checking_claim_here(
   p_user bigint, p_name text, p_admin boolean, p_slug text, p_kind text, p_ahead boolean, p_held integer,
   p_lease double precision, p_head integer, p_may text[], p_roles text[], p_request text
 ) RETURNS json LANGUAGE plpgsql {PLANS} AS $$
@@ -199,11 +292,13 @@ BEGIN
 END $$;
 """
 
+DROP = """
+DROP FUNCTION checking_claim_here; DROP FUNCTION checking_claim_facts; DROP FUNCTION checking_claim_next;
+DROP FUNCTION checking_queue_pick; DROP FUNCTION checking_offer; DROP FUNCTION checking_sweep;
+"""
+
 
 class Migration(migrations.Migration):
-    dependencies = [("checking", "0010_lean_indexes")]
+    dependencies = [("checking", "0007_quality_reports")]
 
-    operations = [
-        migrations.RunSQL(PICK + CLAIM_NEXT, migrations.RunSQL.noop),
-        migrations.RunSQL(CLAIM_HERE, "DROP FUNCTION checking_claim_here"),
-    ]
+    operations = [migrations.RunSQL(SWEEP + OFFER + PICK + CLAIM_NEXT + FACTS + CLAIM_HERE, DROP)]
