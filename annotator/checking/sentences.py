@@ -16,6 +16,7 @@ _END = {
     "zh": re.compile(r"""([。！？；!?;]+)([”’」』）)》】"]*)|(?<=[\u3400-\u9fff])(\.)(?=[\s\u3400-\u9fff]|$)"""),
     "en": re.compile(r"""([.!?;…]+)(["'”’)\]]*)(?=\s)"""),
 }
+_GOES_ON = ("，", "、", "：", ",", ":")  # behind a Chinese quotation
 _TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "cf", "approx"))
 _NUMBERED = frozenset(("no", "nos", "fig", "p", "pp"))  # with the number that follows
 _OPENING = {
@@ -52,7 +53,8 @@ def _end_of(line: str, start: int, match: re.Match[str], language: str) -> int |
             if sign == '"' and line[start:end].count('"') % 2 == 0:
                 break  # it opens the next one
             end += 1
-        return end
+        goes_on = line.startswith(_GOES_ON, end) or _within_quotes(line[start:end], line[end:])
+        return None if goes_on else end
     if _within_quotes(line[start : match.end()], line[match.end() :]):
         return None
     following = line[match.end() :].lstrip()[:1]
@@ -72,8 +74,8 @@ def _end_of(line: str, start: int, match: re.Match[str], language: str) -> int |
 
 def _within_quotes(before: str, after: str) -> bool:
     """Whether a quotation was opened that is closed only later."""
-    curly = before.count("“") > before.count("”") and "”" in after
-    return curly or (before.count('"') % 2 == 1 and '"' in after)
+    paired = any(before.count(a) > before.count(z) and z in after for a, z in ("“”", "「」", "『』"))
+    return paired or (before.count('"') % 2 == 1 and '"' in after)
 
 
 def features(text: str, language: str) -> set[str]:

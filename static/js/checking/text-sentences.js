@@ -19,6 +19,7 @@ const END = {
   zh: /([。！？；!?;]+)([”’」』）)》】"]*)|(?<=[\u3400-\u9fff])(\.)(?=[\s\u3400-\u9fff]|$)/gu,
   en: /([.!?;…]+)(["'”’)\]]*)(?=\s)/gu,
 };
+const GOES_ON = /^[，、：,:]/; // behind a Chinese quotation
 const TITLES = new Set("mr mrs ms dr prof st vs e.g i.e cf approx".split(" "));
 const NUMBERED = new Set("no nos fig p pp".split(" ")); // with the number that follows
 const OPENING = {
@@ -56,7 +57,7 @@ function endOf(line, start, match, language) {
       if (sign === '"' && line.slice(start, end).split('"').length % 2 === 1) break; // it opens the next one
       end += 1;
     }
-    return end;
+    return GOES_ON.test(line.slice(end)) || withinQuotes(line.slice(start, end), line.slice(end)) ? null : end;
   }
   if (withinQuotes(line.slice(start, whole), line.slice(whole))) return null;
   const following = line.slice(whole).trimStart().slice(0, 1);
@@ -72,7 +73,8 @@ function endOf(line, start, match, language) {
 /** Whether a quotation was opened that is closed only later. */
 function withinQuotes(before, after) {
   const count = (sign) => before.split(sign).length - 1;
-  return (count("“") > count("”") && after.includes("”")) || (count('"') % 2 === 1 && after.includes('"'));
+  const paired = ["“”", "「」", "『』"].some(([open, close]) => count(open) > count(close) && after.includes(close));
+  return paired || (count('"') % 2 === 1 && after.includes('"'));
 }
 
 function features(text, language) {
