@@ -225,11 +225,13 @@ export class Timeline {
   }
 }
 
+/** A span's name, on a ground of its own: the wave runs behind it. */
 function labelOf(label) {
   const box = element("div", "", label || "");
   Object.assign(box.style, {
-    padding: "0 5px", fontSize: "11px", lineHeight: `${HEIGHT / LANES.length}px`, whiteSpace: "nowrap", overflow: "hidden",
-    textOverflow: "ellipsis", maxWidth: "100%", boxSizing: "border-box", pointerEvents: "none",
+    width: "fit-content", maxWidth: "calc(100% - 8px)", margin: "2px 4px", padding: "0 3px", boxSizing: "border-box",
+    background: CSS("--surface"), borderRadius: "3px", fontSize: "11px", lineHeight: `${HEIGHT / LANES.length - 4}px`,
+    whiteSpace: "nowrap", overflow: "hidden", textOverflow: "ellipsis", pointerEvents: "none",
   });
   return box;
 }
