@@ -1,6 +1,10 @@
-"""Django's own 400, 403, 404 and 500: problem documents for clients of the API, pages for people."""
+"""Django's own 400, 403, 404, 500 and 503: problem documents for clients of the API, pages for people."""
 
+import sys
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views import defaults
 
@@ -30,8 +34,21 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The request's number leads to the traceback in the log; the answer tells nothing else."""
+    """The request's number leads to the traceback in the log; the answer tells nothing else. A database that cannot be
+    asked is no fault of the request: 503, to be tried again."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return _database_away(request)
     if _for_clients(request):
         text = _("Something broke on our side; the error is in the server's log.")
         return problem_document(500, "server-error", text, request=getattr(request, "request_id", None))
     return defaults.server_error(request)
+
+
+def _database_away(request: HttpRequest) -> HttpResponse:
+    if _for_clients(request):
+        text = _("The database could not be asked just now. What was saved is safe; try again in a moment.")
+        response: HttpResponse = problem_document(503, "database-away", text)
+    else:
+        response = render(None, "503.html", status=503)  # without the request: it would ask who is signed in
+    response["Retry-After"] = "5"
+    return response
