@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from annotator.checking import streams
 from annotator.core import health
 from annotator.core.errors import problem_document
+from annotator.core.handlers import server_error_document
 
 urlpatterns = [
     path("stream/summaries/<int:pk>/", streams.summary),
@@ -22,11 +23,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return problem_document(404, "not-found", _("There is no such object, or you may not see it."))
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
-    return problem_document(500, "error", _("Something went wrong on the server."))
-
-
 handler400 = bad_request
 handler403 = bad_request
 handler404 = not_found
-handler500 = server_error
+handler500 = server_error_document

@@ -36,19 +36,25 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """The request's number leads to the traceback in the log; the answer tells nothing else. A database that cannot be
     asked is no fault of the request: 503, to be tried again."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        return _database_away(request)
     if _for_clients(request):
+        return server_error_document(request)
+    if not _database_away():
+        return defaults.server_error(request)
+    page = render(None, "503.html", status=503)  # without the request: it would ask who is signed in
+    page["Retry-After"] = "5"
+    return page
+
+
+def server_error_document(request: HttpRequest) -> HttpResponse:
+    """The same for who is no browser."""
+    if not _database_away():
         text = _("Something broke on our side; the error is in the server's log.")
         return problem_document(500, "server-error", text, request=getattr(request, "request_id", None))
-    return defaults.server_error(request)
+    text = _("The database could not be asked just now. What was saved is safe; try again in a moment.")
+    document = problem_document(503, "database-away", text)
+    document["Retry-After"] = "5"
+    return document
 
 
-def _database_away(request: HttpRequest) -> HttpResponse:
-    if _for_clients(request):
-        text = _("The database could not be asked just now. What was saved is safe; try again in a moment.")
-        response: HttpResponse = problem_document(503, "database-away", text)
-    else:
-        response = render(None, "503.html", status=503)  # without the request: it would ask who is signed in
-    response["Retry-After"] = "5"
-    return response
+def _database_away() -> bool:
+    return isinstance(sys.exc_info()[1], OperationalError | InterfaceError)

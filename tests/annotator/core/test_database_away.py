@@ -1,6 +1,7 @@
 """A database that is away is told as such, and is no error of who asked."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -52,6 +53,14 @@ def test_a_page_says_so_without_asking_who_is_signed_in(signed_in: Client, away:
     told = {"en": "The database does not answer", "zh-hans": "数据库没有响应"}[language]
     assert f"<h1>{told}</h1>" in answer.content.decode()
     assert "Content-Security-Policy" in answer
+
+
+def test_a_stream_is_told_so_too(signed_in: Client, away: None, settings: Any) -> None:
+    settings.ROOT_URLCONF = "annotator.stream_urls"
+    answer = signed_in.get("/stream/summaries/1/")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert answer.json()["code"] == "database-away"
+    assert signed_in.get("/stream/elsewhere").json()["code"] == "not-found"
 
 
 def test_what_is_wrong_in_a_query_stays_an_error(signed_in: Client) -> None:
