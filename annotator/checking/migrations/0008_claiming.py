@@ -299,6 +299,8 @@ DROP FUNCTION checking_queue_pick; DROP FUNCTION checking_offer; DROP FUNCTION c
 
 
 class Migration(migrations.Migration):
+    # Databases that had these have the same functions, and need this one no more.
+    replaces = [("checking", "0008_queue_plans"), ("checking", "0011_claim_here")]
     dependencies = [("checking", "0007_quality_reports")]
 
     operations = [migrations.RunSQL(SWEEP + OFFER + PICK + CLAIM_NEXT + FACTS + CLAIM_HERE, DROP)]
