@@ -10,6 +10,10 @@ from django.views import defaults
 
 from .errors import problem_document
 
+# SQLSTATE (PostgreSQL's manual, appendix A): connection exception, insufficient resources, operator intervention but
+# for 57014, a statement that was cancelled.
+_NO_CONNECTION = ("08", "53", "57P")
+
 
 def _for_clients(request: HttpRequest) -> bool:
     return request.path_info.startswith("/api/v1/") or "application/json" in request.META.get("HTTP_ACCEPT", "")
@@ -57,4 +61,10 @@ def server_error_document(request: HttpRequest) -> HttpResponse:
 
 
 def _database_away() -> bool:
-    return isinstance(sys.exc_info()[1], OperationalError | InterfaceError)
+    """Whether no connection was to be had, or it ended: what went wrong in a statement (a deadlock, one that took too
+    long) is an OperationalError, too, and remains our error."""
+    error = sys.exc_info()[1]
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    state = getattr(error.__cause__, "sqlstate", None)  # none: the server said nothing any more
+    return state is None or state.startswith(_NO_CONNECTION)

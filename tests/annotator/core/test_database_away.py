@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from annotator.accounts.services import create_person, issue_token
 
@@ -57,10 +59,36 @@ def test_a_page_says_so_without_asking_who_is_signed_in(signed_in: Client, away:
 
 def test_a_stream_is_told_so_too(signed_in: Client, away: None, settings: Any) -> None:
     settings.ROOT_URLCONF = "annotator.stream_urls"
-    answer = signed_in.get("/stream/summaries/1/")
+    reader = AsyncClient(raise_request_exception=False)  # as its own process serves it
+    reader.cookies = signed_in.cookies
+    answer = async_to_sync(reader.get)("/stream/summaries/1/")
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
     assert answer.json()["code"] == "database-away"
-    assert signed_in.get("/stream/elsewhere").json()["code"] == "not-found"
+    assert async_to_sync(reader.get)("/stream/elsewhere").json()["code"] == "not-found"
+
+
+def test_a_connection_that_the_server_ends_is_one_that_is_away(token: dict[str, str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    try:
+        answer = Client(raise_request_exception=False).get("/api/v1/corpora/", headers=token)
+    finally:
+        connection.close()
+    assert (answer.status_code, answer.json()["code"]) == (503, "database-away")
+
+
+def test_a_statement_that_takes_too_long_stays_an_error(signed_in: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = '200ms'")
+    try:
+        with psycopg.connect(**connection.get_connection_params()) as other:
+            other.execute("LOCK TABLE clips_membership")
+            assert signed_in.get("/").status_code == 500
+    finally:
+        connection.close()
 
 
 def test_what_is_wrong_in_a_query_stays_an_error(signed_in: Client) -> None:
