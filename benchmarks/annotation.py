@@ -83,7 +83,7 @@ def run(world: World, slug: str, clips: int, seconds: float, row: int = 0) -> di
         result["at_once"] = at_once(annotators, slug)
         result["eight"] = together(annotators, slug, seconds)
         result["half_done"] = half_done(annotators, slug, clips, seconds)
-        result["in_a_row"] = queue.in_a_row(annotators, slug, min(row, clips // 3))
+        result["in_a_row"] = queue.in_a_row(annotators, slug, row)
         result["streams"] = queue.with_streams(world, slug, annotators[0])
         result["far_ahead"] = queue.far_ahead(world, slug, clips * 50_000 // 115_595)
     for client in (manager, *annotators):

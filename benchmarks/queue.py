@@ -19,6 +19,8 @@ from .world import World
 STREAMS = 30
 EDGE = 2_000  # submissions at either end of a long row whose p95 are compared
 PAIRS = 100
+KEPT = 2 * PAIRS + STREAMS + 20  # clips that a long row leaves to what is measured after it
+FEWEST = 100  # submissions that make a row
 
 # The first clips by half of the annotators' number, in turn; `number`: which of the clip's slots.
 DONE = """
@@ -126,7 +128,13 @@ def far_ahead(world: World, slug: str, clips: int) -> dict[str, Any]:
 
 
 def in_a_row(annotators: list[Client], slug: str, n: int) -> dict[str, Any]:
-    """`n` submissions by all annotators at once, and how much slower the last of them are than the first."""
+    """`n` submissions by all annotators at once (fewer where the corpus has fewer clips left), and how much slower the
+    last of them are than the first. Raises Refused where too few are left to compare."""
+    from annotator.checking.models import Slot
+
+    n = min(n, Slot.objects.filter(corpus__slug=slug, kind="annotate", state="open").count() - KEPT)
+    if n < FEWEST:
+        raise Refused(f"{max(n, 0)} clips are left for a row of submissions: more clips are wanted, or fewer seconds")
     took: list[tuple[float, float, float]] = []
     began = time.perf_counter()
 
