@@ -16,6 +16,7 @@ from annotator.clips.services import withdraw_clip
 from annotator.prelabels import cache, demand, services, traffic, work
 from annotator.prelabels.models import CachedAnswer, Job, Run
 from models_ml.llm import Deferred, Endpoint, ModelFailure, NotConfigured
+from models_ml.llm.limits import Limits
 from models_ml.llm.traffic import using
 from tests.support import scripted_server
 from tests.support.factories import create_clip, create_corpus, create_prelabeller
@@ -27,12 +28,13 @@ MakeClip = Callable[..., Clip]
 @pytest.fixture(autouse=True)
 def _own_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Breakers of one test's servers are nothing to another's, whose server may have got the same port."""
-    found = traffic.limits()
-    assert found is not None
-    monkeypatch.setattr(found, "prefix", f"test:{uuid.uuid4().hex}:")
+    shared = traffic.limits()
+    assert shared is not None
+    own = Limits(shared.redis, f"test:{uuid.uuid4().hex}:")  # with doors of its own, too: they are known by the port
+    monkeypatch.setattr(traffic, "_limits", own)
     yield
-    if left := list(found.redis.scan_iter(f"{found.prefix}*")):
-        found.redis.delete(*left)
+    if left := list(own.redis.scan_iter(f"{own.prefix}*")):
+        own.redis.delete(*left)
 
 
 def one_job(corpus: Corpus, *steps: str, repeat: int = 0) -> Job:
