@@ -40,7 +40,7 @@ KEY_FRAMES_FROM_S = 2.0  # samples this far apart are taken from key frames, wit
 def look(path: str, rate: float, most: int) -> list[dict[str, Any]]:
     """`[{t, cut, faces}]`, boxes in shares of the picture."""
     cv2.setNumThreads(1)
-    frontal, profile = (_cascade(name) for name in ("haarcascade_frontalface_alt2", "haarcascade_profileface"))
+    frontal, profile = (cascade(name) for name in ("haarcascade_frontalface_alt2", "haarcascade_profileface"))
     found: list[dict[str, Any]] = []
     before: np.ndarray | None = None
     whole, last_whole, last_profiles = before, 0.0, -math.inf  # of the frames in which all of the picture was looked at
@@ -69,7 +69,7 @@ def look(path: str, rate: float, most: int) -> list[dict[str, Any]]:
             there = None if fresh or step > FOLLOWED_S else _followed(grey, frontal, profile, found[-1]["faces"])
             if there is None:
                 profiles = cut or time - last_profiles > max(PROFILES_EVERY_S, PROFILES_EVERY * step) - 1e-6
-                faces = _faces(grey, frontal, profile, MOST_FACES if profiles else len(found[-1]["faces"]))
+                faces = faces_in(grey, frontal, profile, MOST_FACES if profiles else len(found[-1]["faces"]))
                 recent = [] if cut else [face for each in found[-MEMORY:] for face in each["faces"]]
                 there = [face for face in faces if not any(_part_of(face, other) for other in recent)]
                 whole, last_whole, last_profiles = small, time, time if profiles else last_profiles
@@ -81,7 +81,8 @@ def look(path: str, rate: float, most: int) -> list[dict[str, Any]]:
     return found
 
 
-def _cascade(name: str) -> cv2.CascadeClassifier:
+def cascade(name: str) -> cv2.CascadeClassifier:
+    """One of OpenCV's bundled cascades, by name."""
     loaded = cv2.CascadeClassifier(os.path.join(os.path.dirname(cv2.__file__), "data", f"{name}.xml"))
     if loaded.empty():
         raise RuntimeError(f"OpenCV has no {name}: opencv-python-headless 4 is needed")
@@ -95,7 +96,7 @@ def _alike(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
-def _faces(grey: np.ndarray, frontal: Any, profile: Any, expected: int) -> list[list[float]]:
+def faces_in(grey: np.ndarray, frontal: Any, profile: Any, expected: int) -> list[list[float]]:
     """`[x, y, w, h, score]` in shares: frontal finds, and where those are fewer than `expected` also profiles."""
     height, width = grey.shape
     least = max(24, round(min(grey.shape) * LEAST_FACE))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import av
@@ -78,19 +78,42 @@ def measured_spans(container: av.container.InputContainer, streams: list[Any]) -
     """Per stream index: number of packets, first time and end time in seconds, by reading every packet."""
     spans: dict[int, dict[str, float]] = {}
     for packet in packets(container, *streams):
-        time = packet.pts if packet.pts is not None else packet.dts
-        span = spans.setdefault(packet.stream.index, {"n": 0, "start": float("inf"), "end": 0.0})
-        span["n"] += 1
-        if time is None:
-            continue
-        base = float(packet.time_base)
-        seconds = float(packet.duration or 0) * base
-        if not seconds and packet.stream.type == "video" and packet.stream.average_rate:
-            seconds = 1.0 / float(packet.stream.average_rate)
-        # Encoder delay of AAC starts before 0: that is not heard.
-        span["start"] = min(span["start"], max(0.0, time * base))
-        span["end"] = max(span["end"], time * base + seconds)
+        add_packet(spans, packet)
     return spans
+
+
+def add_packet(spans: dict[int, dict[str, float]], packet: av.Packet) -> None:
+    """Count one packet (with bytes in it) into the spans."""
+    time = packet.pts if packet.pts is not None else packet.dts
+    span = spans.setdefault(packet.stream.index, {"n": 0, "start": float("inf"), "end": 0.0})
+    span["n"] += 1
+    if time is None:
+        return
+    base = float(packet.time_base)
+    seconds = float(packet.duration or 0) * base
+    if not seconds and packet.stream.type == "video" and packet.stream.average_rate:
+        seconds = 1.0 / float(packet.stream.average_rate)
+    # Encoder delay of AAC starts before 0: that is not heard.
+    span["start"] = min(span["start"], max(0.0, time * base))
+    span["end"] = max(span["end"], time * base + seconds)
+
+
+def spanned(container: av.container.InputContainer, spans: dict[int, dict[str, float]]) -> float:
+    """The duration (s) that the packets of a file make. Raises Refused: zero_length, truncated."""
+    declared = container.duration / av.time_base if container.duration else None
+    if not spans:
+        cut_off = declared is not None and declared > TRUNCATED_SLACK_S
+        raise Refused("truncated", f"nothing of {declared:.2f} s is there") if cut_off else Refused("zero_length")
+    start = min(span["start"] for span in spans.values())
+    duration = max(span["end"] for span in spans.values()) - (start if start != float("inf") else 0.0)
+    if duration <= 0:
+        # Raw streams carry no times; the container's own estimate is all there is.
+        duration = declared or 0.0
+    if duration <= 0:
+        raise Refused("zero_length")
+    if declared is not None and declared - duration > max(TRUNCATED_SLACK_S, TRUNCATED_SLACK_SHARE * declared):
+        raise Refused("truncated", f"{duration:.2f} s of {declared:.2f} s are there")
+    return duration
 
 
 def first_frame(path: str) -> av.VideoFrame:
@@ -107,20 +130,8 @@ def probe(path: str) -> tuple[dict[str, Any], bytes]:
         streams = [stream for stream in (video, audio) if stream is not None]
         if not streams:
             raise Refused("no_streams")
-        declared = container.duration / av.time_base if container.duration else None
         spans = measured_spans(container, streams)
-        if not spans:
-            cut_off = declared is not None and declared > TRUNCATED_SLACK_S
-            raise Refused("truncated", f"nothing of {declared:.2f} s is there") if cut_off else Refused("zero_length")
-        start = min(span["start"] for span in spans.values())
-        duration = max(span["end"] for span in spans.values()) - (start if start != float("inf") else 0.0)
-        if duration <= 0:
-            # Raw streams carry no times; the container's own estimate is all there is.
-            duration = declared or 0.0
-        if duration <= 0:
-            raise Refused("zero_length")
-        if declared is not None and declared - duration > max(TRUNCATED_SLACK_S, TRUNCATED_SLACK_SHARE * declared):
-            raise Refused("truncated", f"{duration:.2f} s of {declared:.2f} s are there")
+        duration = spanned(container, spans)
         has_video = video is not None and video.index in spans
         has_audio = audio is not None and audio.index in spans
         info: dict[str, Any] = {
@@ -222,70 +233,79 @@ def pick(path: str, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         far = wanted if max(wanted) > LONG_S else []
     if far and (found := sought(path, far, request, absolute=bool(request.get("n")))):
         return found
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     chosen: dict[int, tuple[np.ndarray, float]] = {}
-    shape: tuple[int, ...] | None = None
-    previous: tuple[np.ndarray | None, av.VideoFrame, float] | None = None
-
-    def take(position: int, frame: av.VideoFrame, time: float) -> None:
-        nonlocal shape
-        pixels = rgb(frame, request.get("size"), request.get("max_side"))
-        shape = shape or pixels.shape
-        if pixels.shape != shape:
-            # The picture size changed inside the stream: keep the first size.
-            fixed = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            pixels = fixed.reformat(width=shape[1], height=shape[0]).to_ndarray()
-        chosen[position] = (pixels, time)
-
-    position, index, origin = 0, 0, None
     with open_media(path) as container:
         stream = picture_stream(container)
         if stream is None:
             raise Refused("no_video")
         # One thread: with FFmpeg's frame threads about one decode in twenty never ended (PyAV 18.1), at the same speed.
         stream.thread_type = "NONE"
-        for frame in frames(container, stream):
-            time = frame.time if frame.time is not None else index / float(stream.average_rate or 25)
-            origin = time if origin is None else origin
-            time -= origin
-            if request.get("n"):
-                while position < len(order) and wanted[order[position]] <= index:
-                    take(order[position], frame, time)
-                    position += 1
-            else:
-                while position < len(order) and wanted[order[position]] < time - 1e-6:
-                    shown = previous or (None, frame, time)
-                    take(order[position], shown[1], shown[2])
-                    position += 1
-            previous = (None, frame, time)
-            index += 1
-            if position == len(order):
-                break
-    if previous is None:
-        raise Refused("zero_length", "no frame can be decoded")
-    for rest in order[position:]:
-        take(rest, previous[1], previous[2])
+        rate = float(stream.average_rate or 25)
+        for place, frame, time in on_screen(frames(container, stream), wanted, rate, counted=bool(request.get("n"))):
+            pixels = rgb(frame, request.get("size"), request.get("max_side"))
+            chosen[place] = (same_size(pixels, next(iter(chosen.values()))[0] if chosen else pixels), time)
     pixels = np.stack([chosen[i][0] for i in range(len(wanted))])
     return {"shape": pixels.shape, "timestamps": [round(chosen[i][1], 6) for i in range(len(wanted))]}, pixels.tobytes()
 
 
+def on_screen(
+    decoded: Iterable[av.VideoFrame], wanted: Sequence[float], rate: float, *, counted: bool = False
+) -> Iterator[tuple[int, av.VideoFrame, float]]:
+    """(place in `wanted`, frame, its time from the first frame in s) for each wanted time, or index when `counted`.
+
+    The frame at a time is the last one that came before it; behind the end it is the last one. Raises Refused.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    position, origin = 0, None
+    previous: tuple[av.VideoFrame, float] | None = None
+    for index, frame in enumerate(decoded):
+        time = frame.time if frame.time is not None else index / rate
+        origin = time if origin is None else origin
+        time -= origin
+        shown = (frame, time) if counted else previous or (frame, time)
+        while position < len(order) and (
+            wanted[order[position]] <= index if counted else wanted[order[position]] < time - 1e-6
+        ):
+            yield order[position], *shown
+            position += 1
+        previous = (frame, time)
+        if position == len(order):
+            return
+    if previous is None:
+        raise Refused("zero_length", "no frame can be decoded")
+    for place in order[position:]:
+        yield place, *previous
+
+
+def same_size(pixels: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """`pixels` at the size of the first picture, where the picture size changes inside a stream."""
+    if pixels.shape == first.shape:
+        return pixels
+    fixed = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    return fixed.reformat(width=first.shape[1], height=first.shape[0]).to_ndarray()
+
+
 def audio(path: str, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Float32 mono: resampled with all channels kept, then their mean."""
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
             raise Refused("no_audio")
-        resampler: av.AudioResampler | None = None
-        parts: list[np.ndarray] = []
-        for frame in frames(container, stream):
-            if resampler is None:
-                resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=request["rate"])
-            parts += [out.to_ndarray().mean(axis=0) for out in resampler.resample(frame)]
-        if resampler is not None:
-            parts += [out.to_ndarray().mean(axis=0) for out in resampler.resample(None)]
-    wave = np.concatenate(parts) if parts else np.zeros(0)
-    wave = np.clip(np.nan_to_num(wave), -1.0, 1.0).astype("<f4")
+        wave = mono(frames(container, stream), request["rate"])
     return {"samples": len(wave)}, wave.tobytes()
+
+
+def mono(decoded: Iterable[av.AudioFrame], rate: int) -> np.ndarray:
+    """Float32 mono (samples,) in [-1, 1]: resampled with all channels kept, then their mean."""
+    resampler: av.AudioResampler | None = None
+    parts: list[np.ndarray] = []
+    for frame in decoded:
+        if resampler is None:
+            resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=rate)
+        parts += [out.to_ndarray().mean(axis=0) for out in resampler.resample(frame)]
+    if resampler is not None:
+        parts += [out.to_ndarray().mean(axis=0) for out in resampler.resample(None)]
+    wave = np.concatenate(parts) if parts else np.zeros(0)
+    return np.clip(np.nan_to_num(wave), -1.0, 1.0).astype("<f4")
 
 
 def main(argument: str) -> int:

@@ -9,16 +9,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from models_ml.llm import Endpoint, ModelFailure, complete
-from models_ml.llm.answers import clean
+from models_ml.llm import Endpoint
+from models_ml.metrics.asking import LlmGrouping
 from models_ml.metrics.labels import MetricError
-from models_ml.metrics.lexicon import group_of
-from models_ml.steps.labels import literal
+from models_ml.metrics.lexicon import group_name
 
 Groups = Sequence[Sequence[str]]
 #: (clip name, its distinct gold and predicted labels, sorted) -> {label: representative}; absent = its own group.
 Grouping = Callable[[str, Sequence[str]], Mapping[str, str]]
-LLM_TRIES = 4  # as in the MER2024 scorer
 
 
 def mapping_of(groups: Groups) -> dict[str, str]:
@@ -32,9 +30,8 @@ def no_grouping(name: str, labels: Sequence[str]) -> dict[str, str]:
 
 
 def lexicon_grouping(name: str, labels: Sequence[str]) -> dict[str, str]:
-    """Synonyms by the bilingual lexicon, so a Chinese word may match an English one."""
-    known = group_of()
-    return {label: f"lexicon:{known[label]}" for label in labels if label in known}
+    """Synonyms by the bilingual lexicon in any of their forms, so a Chinese word may match an English one."""
+    return {label: f"lexicon:{found}" for label in labels if (found := group_name(label))}
 
 
 def groups_file(path: Path | str, compat: str | None = None) -> Grouping:
@@ -65,33 +62,17 @@ def from_groups(groups: Mapping[str, Groups], compat: str | None = None) -> Grou
         folded = {label.strip().lower(): first for label, first in exact.items()}
         return folded | exact
 
+    by_clip.__name__ = "groups"  # what it is called beside a figure
     return by_clip
 
 
-def llm_grouping(endpoint: Endpoint) -> Grouping:
-    """Groups asked from the text LLM, clip by clip; the question is the same whenever the labels are the same.
+def llm_grouping(endpoint: Endpoint, cache: Path | str | None = None) -> LlmGrouping:
+    """Groups asked from the text LLM, clip by clip (`models_ml.metrics.asking`); the question is the same whenever the
+    labels are the same.
 
-    The returned function raises ModelFailure when no usable grouping came in LLM_TRIES attempts.
+    What it returns raises ModelFailure when no usable grouping came in four attempts.
     """
-    from models_ml import prompts
-
-    prompt = prompts.load("group_labels", "en")
-
-    def by_llm(name: str, labels: Sequence[str]) -> dict[str, str]:
-        if len(labels) < 2:
-            return {}
-        messages = prompt.render(labels=json.dumps(list(labels), ensure_ascii=False))
-        calls = 0
-        for attempt in range(LLM_TRIES):
-            answer = complete(endpoint, messages, max_tokens=1000, seed=attempt)
-            calls += answer.calls
-            value = literal(clean(answer.text))
-            if is_groups(value):
-                mapping = mapping_of(value)  # type: ignore[arg-type]
-                return {label.strip().lower(): first for label, first in mapping.items()} | mapping
-        raise ModelFailure("bad_json", f"{name}: no list of lists in {LLM_TRIES} answers", calls)
-
-    return by_llm
+    return LlmGrouping(endpoint, cache)
 
 
 def is_groups(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Reading label lists out of ``name,openset`` files: the strict parser, and MER2024's with its quirks."""
+"""Reading label lists out of ``name,openset`` files: strictly, as a model's answers, and as MER2024's scorer does."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from models_ml.steps.labels import literal
+from models_ml.llm.errors import ModelFailure
+from models_ml.metrics.reading import literal, parse_ov_labels
 
 MISSING = {"", "nan", "none", "null"}
 
@@ -48,7 +50,26 @@ def parse_mer2024(text: str) -> list[str]:
     return [part for part in re.split("[\"']", inside) if part.strip() not in ("", ",")]
 
 
-PARSERS: dict[str | None, Callable[[str], list[str]]] = {None: parse_strict, "mer2024": parse_mer2024}
+def parse_answer(text: str) -> list[str]:
+    """The labels of a model's answer in any form that `models_ml.metrics.reading` knows; missing → [].
+
+    Raises MetricError for a refusal, and for prose instead of a list.
+    """
+    if text.strip().lower() in MISSING:
+        return []
+    try:
+        return parse_ov_labels(text, bare=True)
+    except ModelFailure as failure:
+        raise MetricError(str(failure)) from failure
+
+
+@dataclass
+class Table:
+    """A ``name,openset`` file: labels by clip in the file's order, and what stood beside them."""
+
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    duplicates: dict[str, int] = field(default_factory=dict)  # clip -> line on which it stands again, labels the same
+    unreadable: dict[str, str] = field(default_factory=dict)  # clip -> why; its labels are []
 
 
 def read_openset(path: Path | str, compat: str | None = None) -> dict[str, list[str]]:
@@ -57,8 +78,23 @@ def read_openset(path: Path | str, compat: str | None = None) -> dict[str, list[
     Raises MetricError naming file and line: unreadable, missing columns, an empty name, a name used twice, a
     bad list.
     """
+    table = read_table(path, compat)
+    for name, line in table.duplicates.items():
+        raise MetricError(f"{Path(path).name} line {line}: {name} stands in the file twice")
+    return table.labels
+
+
+def read_table(
+    path: Path | str, compat: str | None = None, *, answers: bool = False, unreadable: str = "error"
+) -> Table:
+    """A ``name,openset`` CSV as ``read_openset``; ``answers`` reads it as what a model wrote (`parse_answer`).
+
+    A row that stands twice with the same labels counts once and is listed. With ``unreadable="empty"`` a cell that is
+    no list is listed and counts as an answer without labels. Raises MetricError as ``read_openset``, and for a name
+    with two different lists.
+    """
     path = Path(path)
-    parse = PARSERS[compat]
+    parse = parse_mer2024 if compat == "mer2024" else parse_answer if answers else parse_strict
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -67,27 +103,33 @@ def read_openset(path: Path | str, compat: str | None = None) -> dict[str, list[
         raise MetricError(f"{path.name}: not UTF-8 (byte {error.start})") from error
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        return _labels_of(path, rows, parse)
+        return _table(path, rows, parse, unreadable)
     except csv.Error as error:
         raise MetricError(f"{path.name} line {rows.line_num}: {error}") from error
 
 
-def _labels_of(path: Path, rows: csv.DictReader[str], parse: Callable[[str], list[str]]) -> dict[str, list[str]]:
+def _table(path: Path, rows: csv.DictReader[str], parse: Callable[[str], list[str]], unreadable: str) -> Table:
     absent = {"name", "openset"} - set(rows.fieldnames or [])
     if absent:
         raise MetricError(f"{path.name}: no column {' and no column '.join(sorted(absent))}; wanted name,openset")
-    labels: dict[str, list[str]] = {}
+    found = Table()
     for row in rows:
         where = f"{path.name} line {rows.line_num}"
         name = (row["name"] or "").strip()
         if not name:
             raise MetricError(f"{where}: the name is empty")
-        if name in labels:
-            raise MetricError(f"{where}: {name} stands in the file twice")
         try:
-            labels[name] = parse(row["openset"] or "")
+            labels = parse(row["openset"] or "")
         except MetricError as error:
-            raise MetricError(f"{where}, {name}: {error}") from error
-    if not labels:
+            if unreadable != "empty":
+                raise MetricError(f"{where}, {name}: {error}") from error
+            labels, found.unreadable[name] = [], str(error)
+        if name not in found.labels:
+            found.labels[name] = labels
+        elif found.labels[name] == labels:
+            found.duplicates[name] = rows.line_num
+        else:
+            raise MetricError(f"{where}: {name} stands in the file twice, with different labels")
+    if not found.labels:
         raise MetricError(f"{path.name}: no rows")
-    return labels
+    return found

@@ -20,6 +20,7 @@ from models_ml.steps.text import disambiguate
 from models_ml.steps.translate import translate
 from models_ml.steps.types import Evidence, Option, StepResult, StepSpec
 from models_ml.steps.visual import visual_clue, visual_objective
+from models_ml.steps.whole import WholeClipModel, clip_description
 
 
 def run_step(
@@ -42,9 +43,11 @@ __all__ = [
     "Option",
     "StepResult",
     "StepSpec",
+    "WholeClipModel",
     "au_expression",
     "audio_clue",
     "base_name",
+    "clip_description",
     "coarse_template",
     "disambiguate",
     "fine_generation",

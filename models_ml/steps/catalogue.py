@@ -16,6 +16,7 @@ from models_ml.steps.tracks import au_filter, au_track, faces
 from models_ml.steps.translate import translate
 from models_ml.steps.types import Option, StepSpec
 from models_ml.steps.visual import FRAME_SIDE, FRAMES, SCENE_SIDE, visual_clue, visual_objective
+from models_ml.steps.whole import clip_description
 
 _FIRST = ("au_track", "faces", "au_filter")  # what decides whether a clip goes on, and whom it is about
 _CLUES = ("measured_prosody", "au_expression", "visual_objective", "visual_clue", "audio_clue")
@@ -154,9 +155,24 @@ STEPS: dict[str, StepSpec] = {
             prompts=tuple(FORMS.values()),
         ),
         StepSpec(
+            "clip_description",
+            clip_description,
+            ("media", *_FIRST, *_CLUES, "disambiguate"),
+            "PRELABEL",
+            "description",
+            "llm",
+            modality="clip",
+            options={
+                "language": _LANGUAGE,
+                "frames": Option(FRAMES, "uniformly sampled frames", least=4, most=8),
+                "frame_side": Option(FRAME_SIDE, "pixels of each frame's longer side", least=224, most=2048),
+            },
+            prompts=("clip_description",),
+        ),
+        StepSpec(
             "translate",
             translate,
-            ("coarse_template", "fine_generation", "merge"),
+            ("coarse_template", "fine_generation", "merge", "clip_description"),
             "LLM",
             "description",
             "llm",
@@ -166,7 +182,7 @@ STEPS: dict[str, StepSpec] = {
         StepSpec(
             "ov_labels",
             ov_labels,
-            ("coarse_template", "fine_generation", "merge", "translate"),
+            ("coarse_template", "fine_generation", "merge", "clip_description", "translate"),
             "LLM",
             "description",
             "llm",

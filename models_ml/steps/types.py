@@ -91,9 +91,9 @@ class Option:
 class StepSpec:
     """One step of a pipeline.
 
-    ``needs`` mixes two kinds of words. ``audio``, ``video``, ``au``, ``subtitle`` are inputs of the clip:
-    where one is missing the step is skipped. The others name steps: within one pipeline this step starts when
-    those of them that are part of the pipeline have ended, in whatever way.
+    ``needs`` mixes two kinds of words. ``audio``, ``video``, ``media`` (either of both), ``au``, ``subtitle`` are
+    inputs of the clip: where one is missing the step is skipped. The others name steps: within one pipeline this
+    step starts when those of them that are part of the pipeline have ended, in whatever way.
 
     ``produces``: ``clue`` and ``description`` are stored for people; ``filter`` decides whether the clip goes on;
     ``au_track`` and ``faces`` are files and tracks of the clip. ``queue``: ``media`` decodes or runs a program,
@@ -122,7 +122,7 @@ class StepSpec:
         return [need for need in self.needs if need in pipeline_steps]
 
 
-INPUTS = ("audio", "video", "au", "subtitle")
+INPUTS = ("audio", "video", "media", "au", "subtitle")
 
 
 def provenance(ev: Evidence, prelabeller: str, seconds: float, **more: Any) -> dict[str, Any]:

@@ -1,9 +1,13 @@
 """The bilingual lexicon groups synonyms and finds emotion words in a description."""
 
-import pytest
+import json
 
-from models_ml.metrics import MetricError, groups_file, lexicon_labels, openset
-from models_ml.metrics.lexicon import group_of, groups
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models_ml.metrics import MetricError, group_name, groups_file, lexicon_labels, openset
+from models_ml.metrics.lexicon import FILE, coverage, group_of, groups
 
 
 def test_every_word_stands_in_one_group_which_has_both_languages():
@@ -46,3 +50,51 @@ def test_a_groups_file_of_another_shape_is_named(tmp_path, text):
     (tmp_path / "groups.json").write_text(text, "utf-8")
     with pytest.raises(MetricError, match=r"groups\.json"):
         groups_file(tmp_path / "groups.json")
+
+
+@pytest.mark.parametrize(
+    ("label", "group"),
+    [
+        ("happiness", "joy"), ("happily", "joy"), ("happier", "joy"), ("Happiest!", "joy"), ("very happy", "joy"),
+        ("a sense of happiness", "joy"), ("slightly anxious", "worry"), ("positive emotions", "positive"),
+        ("frustrating", "frustration"), ("complains", "blame"), ("worries", "worry"), ("hoping", "hope"),
+        ("saddened", "sadness"), ("warm-hearted", "friendliness"), ("self-assured", "confidence"),
+        ("don’t believe", "doubt"), ("angry/displeased", "anger"), ("calm or neutral", "calm"),
+        ("blorft and sad", "sadness"),
+        ("开心的", "joy"), ("很开心", "joy"), ("有一点开心", "joy"), ("非常开心的心情", "joy"), ("幸福感", "joy"),
+        ("感到不高兴", "annoyance"), ("很", None), ("的", None),
+        ("unhappily", "sadness"), ("unbelievably", "doubt"), ("not happy", None), ("hapless", None), ("live", None),
+        ("complied", None), ("lovely", None), ("happening", None), ("", None), ("-", None), ("   ", None),
+    ],
+)  # fmt: skip
+def test_a_label_is_found_in_its_forms_and_strangers_are_not(label, group):
+    assert group_name(label) == group
+
+
+def test_forms_count_as_their_word_in_the_metric_and_coverage_is_told():
+    report = {}
+    assert openset({"c": ["happiness", "很难过"]}, {"c": ["happily", "sadly"]}, report=report)["avg"] == 1.0
+    openset({"c": ["happiness", "blorft"]}, {"c": []}, report=report)
+    assert report["vocabulary"] == {"gold": {"known": 1, "all": 2}, "pred": {"known": 0, "all": 0}}
+    assert coverage(["happy", "happy", "blorft"]) == {"known": 2, "all": 3}
+
+
+def test_every_group_cites_sources_that_the_file_lists_and_every_word_is_found():
+    data = json.loads(FILE.read_text("utf-8"))
+    assert set(data["groups"]) == set(groups())
+    for name, group in data["groups"].items():
+        assert group["from"], name
+        assert set(group["from"]) <= set(data["sources"]), name
+    assert {source for group in data["groups"].values() for source in group["from"]} == set(data["sources"])
+    assert all(group_name(word) == name for word, name in group_of().items())
+
+
+def test_words_that_mean_other_things_in_a_text_count_as_labels_only():
+    assert group_name("open") == "sincerity"
+    assert group_name("positive") == "positive"
+    assert lexicon_labels("He opens the heavy door and looks at the open book, thinking.") == []
+
+
+@given(st.text(max_size=40))
+def test_any_label_has_a_group_or_none(label):
+    assert group_name(label) is None or group_name(label) in groups()
