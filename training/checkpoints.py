@@ -1,9 +1,13 @@
 """Checkpoints of the trainable part: safetensors and JSON, complete or not there at all.
 
-``RUN/checkpoints/step-00000120/`` holds ``trainable.safetensors`` (the model's trainable parameters),
-``optimizer.safetensors`` (AdamW's moments and torch's random state), ``state.json`` (step, config, what the frozen
-parts were), ``lineage.json`` and ``tokenizer/``. So a checkpoint can be copied away from its run. A folder without
-``state.json`` was not finished; it is written under another name and renamed.
+``RUN/checkpoints/step-00000120/`` holds ``trainable.safetensors`` (every trainable parameter, LoRA's included),
+``optimizer.safetensors`` (AdamW's moments and the random state of every process; only in the last checkpoint, since no
+other is gone on from), ``state.json`` (step, epoch, config, snapshot digest, git revision, environment, what the frozen
+parts were), ``lineage.json``, ``card.json``, ``README.md`` and ``tokenizer/``. So a checkpoint can be copied away from
+its run. A folder without ``state.json`` was not finished; it is written under another name and renamed.
+
+Disk: at most ``keep`` last ones, one per ``keep_every`` epochs, the best one and the one that is being written hold
+weights; at most two of them hold moments (twice the weights).
 """
 
 from __future__ import annotations
@@ -22,12 +26,14 @@ from safetensors.torch import load_file, save_file
 
 from .affectgpt.llm import load_tokenizer
 from .affectgpt.model import AffectGPT
+from .cards import write_card
 from .config import Config, from_dict
 from .errors import UsageError
 from .lineage import is_entry
 from .runlog import write_json
 
-NAME = re.compile(r"step-(\d{8})")
+NAME = re.compile(r"step-(\d{8,})")
+SCHEMA = 2
 
 
 @dataclass
@@ -51,40 +57,47 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    run: Path, step: int, model: AffectGPT, optimizer: torch.optim.Optimizer, tokenizer: Any, config: Config,
-    frozen: dict[str, str], lineage: list[dict[str, Any]],
+    run: Path, state: dict[str, Any], trainable: dict[str, torch.Tensor], resume: dict[str, torch.Tensor],
+    tokenizer: Any, lineage: list[dict[str, Any]],
 ) -> Path:  # fmt: skip
-    """Write a checkpoint, then remove the oldest beyond ``train.keep``."""
+    """Write the checkpoint after ``state["step"]`` steps and call it the last one. ``resume``: what ``load_resume``
+    shall give back. Tensors are on the CPU. What is no longer needed stays until ``prune``."""
     folder = run / "checkpoints"
     folder.mkdir(exist_ok=True)
-    final = folder / f"step-{step:08d}"
-    temporary = folder / f".writing-{step:08d}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    name = f"step-{state['step']:08d}"
+    temporary = folder / f".writing-{name}"
+    for left in folder.glob(".writing-*"):
+        shutil.rmtree(left)
     temporary.mkdir()
-    trainable = {name: value.detach().cpu().contiguous() for name, value in model.trainable().items()}
     save_file(trainable, temporary / "trainable.safetensors", metadata={"format": "pt"})
-    save_file(_optimizer_tensors(model, optimizer), temporary / "optimizer.safetensors")
+    save_file(resume, temporary / "optimizer.safetensors")
     tokenizer.save_pretrained(str(temporary / "tokenizer"))
     write_json(temporary / "lineage.json", lineage)
-    write_json(
-        temporary / "state.json",
-        {
-            "schema": 1, "step": step, "position": step * config.train.batch_size * config.train.accumulate,
-            "config": config.to_dict(), "frozen": frozen,
-            "groups": [{key: value for key, value in group.items() if key != "params"}
-                       for group in optimizer.param_groups],
-        },
-    )  # fmt: skip
+    write_json(temporary / "state.json", {"schema": SCHEMA, **state})
+    write_card(temporary, run)
     for path in sorted(temporary.rglob("*")):
         if path.is_file():
             _sync(path)
     _sync(temporary)
+    final = folder / name
     shutil.rmtree(final, ignore_errors=True)
     os.rename(temporary, final)
     _sync(folder)
-    for old in complete(run)[: -config.train.keep]:
-        shutil.rmtree(old)
+    write_json(folder / "last.json", {"checkpoint": name, "why": f"the latest; training stood at step {state['step']}"})
     return final
+
+
+def prune(run: Path, keep: int, for_good: int | None = None) -> None:
+    """Remove all but the last ``keep`` checkpoints, the best one, and those at a multiple of ``for_good`` steps; and
+    the optimizer's state from all but the last."""
+    found = complete(run)
+    best = _named(run, "best.json")
+    for index, path in enumerate(found):
+        if index < len(found) - 1:
+            (path / "optimizer.safetensors").unlink(missing_ok=True)
+        good = bool(for_good) and int(path.name[len("step-") :]) % int(for_good or 1) == 0
+        if index < len(found) - keep and path.name != best and not good:
+            shutil.rmtree(path)
 
 
 def complete(run: str | Path) -> list[Path]:
@@ -94,18 +107,42 @@ def complete(run: str | Path) -> list[Path]:
     return sorted(path for path in found if NAME.fullmatch(path.name) and (path / "state.json").is_file())
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
-    """A checkpoint folder, or the last one of a run folder.
+def find_checkpoint(place: str | Path) -> Path:
+    """The checkpoint that ``place`` means: a checkpoint folder; ``RUN@step-00000120``, ``RUN@best`` or ``RUN@last``;
+    or a run folder, whose best one counts where one was chosen (``best.json``), else its last.
+
+    Raises:
+        UsageError: nothing there is a checkpoint, or the run has none of that name.
+    """
+    folder, wanted = Path(place), None
+    if not folder.exists() and "@" in str(place):
+        text, _, wanted = str(place).rpartition("@")
+        folder = Path(text)
+    if wanted is None and (folder / "state.json").is_file():
+        return folder
+    found = complete(folder)
+    if not found:
+        raise UsageError(f"{place}: neither a checkpoint nor a run with one")
+    names = [path.name for path in found]
+    best = _named(folder, "best.json")
+    if wanted in (None, "best") and best is not None:
+        if best not in names:
+            raise UsageError(f"{place}: best.json names {best}, which is not there; there are: {', '.join(names)}")
+        return found[names.index(best)]
+    if wanted == "best":
+        raise UsageError(f"{place}: no best checkpoint was chosen (no best.json)")
+    if wanted not in (None, "last", *names):
+        raise UsageError(f"{place}: no such checkpoint; there are: {', '.join(names)}, last")
+    return found[-1] if wanted in (None, "last") else found[names.index(wanted)]
+
+
+def open_checkpoint(place: str | Path) -> Checkpoint:
+    """Read the checkpoint that ``place`` means (see ``find_checkpoint``).
 
     Raises:
         UsageError: nothing there is a checkpoint, or it is damaged.
     """
-    folder = Path(path)
-    if not (folder / "state.json").is_file():
-        found = complete(folder)
-        if not found:
-            raise UsageError(f"{path}: neither a checkpoint nor a run with one")
-        folder = found[-1]
+    folder = find_checkpoint(place)
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
@@ -152,28 +189,21 @@ def check_frozen(checkpoint: Checkpoint, frozen: dict[str, str]) -> None:
             )
 
 
-def load_optimizer(checkpoint: Checkpoint, model: AffectGPT, optimizer: torch.optim.Optimizer) -> None:
-    """Restore AdamW's moments and torch's random state, for an exact resume."""
-    tensors = _load(checkpoint.path / "optimizer.safetensors")
-    for name, value in model.trainable().items():
-        own = {key.split(":", 1)[1]: tensor for key, tensor in tensors.items() if key.partition(":")[0] == name}
-        if own:
-            optimizer.state[value] = {
-                key: tensor if key == "step" else tensor.to(value.device) for key, tensor in own.items()
-            }
-    torch.set_rng_state(tensors["rng_cpu"])
-    if "rng_cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["rng_cuda"])
+def load_resume(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """What ``save_checkpoint`` was given as ``resume``. Raises UsageError when it is gone (see ``prune``)."""
+    if not (checkpoint.path / "optimizer.safetensors").is_file():
+        raise UsageError(f"checkpoint {checkpoint.path} holds no optimizer state: a run goes on from its last one only")
+    return _load(checkpoint.path / "optimizer.safetensors")
 
 
-def _optimizer_tensors(model: AffectGPT, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    tensors = {"rng_cpu": torch.get_rng_state()}
-    if model.device.type == "cuda":
-        tensors["rng_cuda"] = torch.cuda.get_rng_state()
-    for name, value in model.trainable().items():
-        for key, item in optimizer.state.get(value, {}).items():
-            tensors[f"{name}:{key}"] = item.detach().cpu().contiguous()
-    return tensors
+def _named(run: Path, file: str) -> str | None:
+    """The checkpoint's name in ``best.json`` or ``last.json``; None where the file is missing or says nothing."""
+    try:
+        value = json.loads((run / "checkpoints" / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    name = value.get("checkpoint") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _load(path: Path) -> dict[str, torch.Tensor]:

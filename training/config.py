@@ -10,163 +10,58 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .affectgpt.slots import SLOTS, slot_lengths
 from .errors import UsageError
+from .schema import (
+    AudioConfig,
+    BranchConfig,
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    ImageQFormerConfig,
+    LlmConfig,
+    LoraConfig,
+    ModelConfig,
+    PromptConfig,
+    SourceConfig,
+    TrainConfig,
+    VisionConfig,
+)
+from .templates import with_template
+
+__all__ = [
+    "AudioConfig",
+    "BranchConfig",
+    "Config",
+    "DataConfig",
+    "EvaluateConfig",
+    "GenerateConfig",
+    "ImageQFormerConfig",
+    "LlmConfig",
+    "LoraConfig",
+    "ModelConfig",
+    "PromptConfig",
+    "SourceConfig",
+    "TrainConfig",
+    "VisionConfig",
+    "from_dict",
+    "load_config",
+    "names",
+    "overridden",
+]
 
 MAY_BE_ZERO = (
     "seed", "weights_seed", "dropout", "init_std", "min_lr", "warmup_lr", "warmup_steps", "weight_decay", "cache_mb",
+    "rank", "bucket", "clip_norm", "validation", "smoothing", "temperature", "epochs",
 )  # fmt: skip
 CONFIG_DIR = Path(__file__).parent / "configs"
-
-
-@dataclass
-class DataConfig:
-    language: str = "en"  # language of subtitle and target; the other one stands in where it is missing
-    target: str = "description"  # description | ov_labels
-    subtitle: bool = True  # False: the subtitle slot stays empty
-    frames: int = 8  # frames per clip
-    window_seconds: float = 2.0  # length of one audio window (ImageBind: 2 s)
-    sample_rate: int = 16000
-    max_length: int = 512  # prompt + target, in tokens
-    max_target: int = 320  # of which at most this many for the target
-    crop_scale: list[float] | None = None  # [min, max] area of a random resized crop in training; null: none
-    cache: str = "memory"  # memory | none: keep the frozen encoders' features between epochs
-    cache_mb: int = 4096  # least recently used clips leave above this
-
-
-@dataclass
-class PromptConfig:
-    clauses: list[str] = field(default_factory=list)  # a clause that names a missing modality is left out
-    question: str = "From what clues can we infer the person's emotional state?"
-    end: str = "###"  # closes the target and stops generation
-
-
-@dataclass
-class VisionConfig:
-    pretrained: str | None = None
-    hidden_size: int = 1408
-    layers: int = 39
-    heads: int = 16
-    intermediate_size: int = 6144
-    image_size: int = 224
-    patch_size: int = 14
-    init_std: float = 0.02  # of random weights; transformers' own 1e-10 would make every picture look alike
-
-
-@dataclass
-class ImageQFormerConfig:
-    pretrained: str | None = None
-    hidden_size: int = 768
-    layers: int = 12
-    heads: int = 12
-    intermediate_size: int = 3072
-    cross_attention_frequency: int = 2
-    queries: int = 32
-    init_std: float = 0.02
-
-
-@dataclass
-class BranchConfig:
-    """A trainable Q-Former: hidden size, heads and feed-forward follow the image Q-Former."""
-
-    layers: int = 2
-    queries: int = 32
-    positions: int = 32
-    dropout: float = 0.1
-
-
-@dataclass
-class AudioConfig:
-    pretrained: str | None = None
-    hidden_size: int = 768
-    layers: int = 12
-    heads: int = 12
-    intermediate_size: int = 3072
-    mel_bins: int = 128
-    mel_frames: int = 204
-    patch_size: int = 16
-    stride: int = 10
-    embedding: int = 1024
-    scale: float = 20.0  # length of an embedding after normalisation (ImageBind)
-    init_std: float = 0.02
-
-
-@dataclass
-class LlmConfig:
-    pretrained: str | None = None
-    hidden_size: int = 4096
-    layers: int = 32
-    heads: int = 32
-    intermediate_size: int = 11008
-    vocab_size: int = 32000  # upper bound when the tokenizer is trained on the spot
-    max_positions: int = 2048
-    dtype: str = "float32"  # float32 | bfloat16 | float16, of the frozen weights
-    init_std: float = 0.02
-
-
-@dataclass
-class ModelConfig:
-    random_weights: bool = False  # True: frozen parts are made on the spot from weights_seed
-    weights_seed: int = 0
-    vision: VisionConfig = field(default_factory=VisionConfig)
-    image_qformer: ImageQFormerConfig = field(default_factory=ImageQFormerConfig)
-    video: BranchConfig = field(default_factory=BranchConfig)
-    audio: AudioConfig = field(default_factory=AudioConfig)
-    audio_branch: BranchConfig = field(default_factory=lambda: BranchConfig(queries=8, positions=8))
-    llm: LlmConfig = field(default_factory=LlmConfig)
-
-
-@dataclass
-class TrainConfig:
-    epochs: int = 1
-    iters_per_epoch: int | None = None  # null: as many as one pass over the split takes
-    batch_size: int = 3
-    accumulate: int = 1
-    lr: float = 3e-5
-    min_lr: float = 1e-5
-    warmup_lr: float = 1e-6
-    warmup_steps: int = 0  # counted in optimiser steps over the whole run
-    weight_decay: float = 0.05
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    clip_norm: float = 1.0
-    precision: str = "fp32"  # fp32 | bf16 (autocast)
-    device: str = "auto"  # auto | cpu | cuda
-    threads: int | None = None  # torch CPU threads; null leaves torch's choice
-    log_every: int = 1
-    save_every: int = 200
-    keep: int = 2  # checkpoints kept
-
-
-@dataclass
-class GenerateConfig:
-    max_new_tokens: int = 300
-    batch_size: int = 8
-
-
-@dataclass
-class Config:
-    name: str = "custom"
-    stage: int = 2
-    seed: int = 42
-    data: DataConfig = field(default_factory=DataConfig)
-    prompt: PromptConfig = field(default_factory=PromptConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    generate: GenerateConfig = field(default_factory=GenerateConfig)
-
-    @property
-    def grade(self) -> str:
-        """The grade of records this stage trains on (stage 1 coarse, stage 2 fine)."""
-        return "coarse" if self.stage == 1 else "fine"
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
 
 def names() -> list[str]:
@@ -181,7 +76,27 @@ def load_config(name_or_file: str, overrides: list[str] | None = None) -> Config
         UsageError: no such preset or file, bad YAML, unknown key, wrong type, impossible value.
     """
     values = _read(name_or_file)
-    for item in overrides or []:
+    _override(values, overrides or [])
+    return from_dict(values)
+
+
+def overridden(config: Config, overrides: Sequence[str]) -> Config:
+    """A config with ``key=value`` overrides applied. Raises UsageError as ``load_config``."""
+    values = config.to_dict()
+    _override(values, overrides)
+    return from_dict(values)
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """Build and check a Config from plain values (as stored in run.json)."""
+    config = _build(Config, with_template(values), "")
+    _check(config)
+    return config
+
+
+def _override(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    # A template first: it takes the place of all that the preset says about the prompt.
+    for item in sorted(overrides, key=lambda item: item.partition("=")[0].strip() != "prompt.template"):
         key, sign, text = item.partition("=")
         if not sign or not key.strip():
             raise UsageError(f"--set takes key=value, got {item!r}")
@@ -189,15 +104,9 @@ def load_config(name_or_file: str, overrides: list[str] | None = None) -> Config
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise UsageError(f"--set {key}: {_in_a_line(error)}") from error
+        if key.strip() == "prompt.template":
+            values["prompt"] = {}
         _assign(values, key.strip(), value)
-    return from_dict(values)
-
-
-def from_dict(values: dict[str, Any]) -> Config:
-    """Build and check a Config from plain values (as stored in run.json)."""
-    config = _build(Config, values, "")
-    _check(config)
-    return config
 
 
 def _read(name_or_file: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -241,6 +150,8 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
+        if isinstance(value, dict) and value.get("template") is not None:
+            old = {}  # a prompt's template takes the place of all that was said below
         merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 
@@ -254,21 +165,23 @@ def _assign(values: dict[str, Any], dotted: str, value: Any) -> None:
     values[last] = value
 
 
-def _build(cls: Any, values: Any, where: str) -> Any:
+def _build(cls: Any, values: Any, where: str, base: Any = None) -> Any:
+    """base: the section as it is by default; of ``audio_branch`` that is another one than of ``video``."""
     if not isinstance(values, dict):
         raise UsageError(f"config section {where or 'top'!r} must be a mapping, got {type(values).__name__}")
     hints = typing.get_type_hints(cls)
     unknown = sorted(map(str, set(values) - set(hints)))
     if unknown:
         raise UsageError(f"config has no key {where}{unknown[0]}; known here: {', '.join(sorted(hints))}")
+    base = cls() if base is None else base
     made = {}
     for key, value in values.items():
         hint = hints[key]
         if dataclasses.is_dataclass(hint):
-            made[key] = _build(hint, value, f"{where}{key}.")
+            made[key] = _build(hint, value, f"{where}{key}.", getattr(base, key))
         else:
             made[key] = _convert(value, hint, f"{where}{key}")
-    return cls(**made)
+    return dataclasses.replace(base, **made)
 
 
 def _convert(value: Any, hint: Any, where: str) -> Any:
@@ -279,6 +192,8 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     if typing.get_origin(hint) is list:
         (item,) = typing.get_args(hint)
         if isinstance(value, list):
+            if dataclasses.is_dataclass(item):
+                return [_build(item, entry, f"{where}[{index}].") for index, entry in enumerate(value)]
             return [_convert(entry, item, where) for entry in value]
     elif hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
@@ -304,13 +219,30 @@ def _numbers(section: Any, where: str) -> Iterator[tuple[str, float]]:
 
 def _check(config: Config) -> None:
     data, model, train = config.data, config.model, config.train
+    kinds, dtypes = ("qformer", "attention"), ("float32", "bfloat16", "float16")
     for where, value, allowed in (
         ("stage", config.stage, (1, 2)),
         ("data.language", data.language, ("en", "zh")),
-        ("data.target", data.target, ("description", "ov_labels")),
-        ("data.cache", data.cache, ("memory", "none")),
-        ("model.llm.dtype", model.llm.dtype, ("float32", "bfloat16", "float16")),
-        ("train.precision", train.precision, ("fp32", "bf16")),
+        ("data.target", data.target, ("description", "ov_labels", "hybrid")),
+        ("data.cache", data.cache, ("disk", "memory", "none")),
+        ("data.cache_dtype", data.cache_dtype, dtypes),
+        ("data.faces", data.faces, ("none", "openface", "detect")),
+        ("data.face_order", data.face_order, ("rgb", "bgr")),
+        ("model.vision.kind", model.vision.kind, ("blip2", "clip", "siglip")),
+        ("model.vision.dtype", model.vision.dtype, dtypes),
+        ("model.audio.kind", model.audio.kind, ("imagebind", "ast", "hubert", "whisper")),
+        ("model.audio.dtype", model.audio.dtype, dtypes),
+        ("model.video.kind", model.video.kind, kinds),
+        ("model.audio_branch.kind", model.audio_branch.kind, kinds),
+        ("model.llm.kind", model.llm.kind, ("llama", "qwen2", "qwen3")),
+        ("model.llm.dtype", model.llm.dtype, dtypes),
+        ("model.llm.attention", model.llm.attention, ("sdpa", "eager")),
+        ("train.precision", train.precision, ("fp32", "bf16", "fp16")),
+        ("train.schedule", train.schedule, ("cosine", "original")),
+        ("train.decay", train.decay, ("matrices", "original")),
+        ("evaluate.select", config.evaluate.select, ("last", "validation", "test-curve")),
+        ("evaluate.grouping", config.evaluate.grouping, ("lexicon", "none", "llm")),
+        ("evaluate.extraction", config.evaluate.extraction, (None, "llm", "lexicon", "direct")),
     ):
         if value not in allowed:
             raise UsageError(f"config {where}: {value!r} is none of {', '.join(map(str, allowed))}")
@@ -327,6 +259,15 @@ def _check(config: Config) -> None:
             raise UsageError(
                 f"config model.{name}: hidden_size {part.hidden_size} is no multiple of heads {part.heads}"
             )
+    if model.llm.kv_heads and model.llm.heads % model.llm.kv_heads:
+        raise UsageError(f"config model.llm: heads {model.llm.heads} is no multiple of kv_heads {model.llm.kv_heads}")
+    grid, side = math.isqrt(model.vision.tokens), model.vision.image_size // model.vision.patch_size
+    if model.vision.kind != "blip2" and (grid**2 != model.vision.tokens or grid > side):
+        raise UsageError(
+            f"config model.vision.tokens: {model.vision.tokens} is no square of at most {side} x {side} patches"
+        )
+    if model.audio.kind in ("hubert", "whisper") and data.sample_rate != 16000:
+        raise UsageError(f"config data.sample_rate: {model.audio.kind} hears 16000 Hz, not {data.sample_rate}")
     for name, size in (
         ("vision.image_size", model.vision.image_size),
         ("audio.mel_bins", model.audio.mel_bins),
@@ -344,18 +285,19 @@ def _check(config: Config) -> None:
         raise UsageError(f"config data.sample_rate: {data.sample_rate} is not between 8000 and 20480")
     if data.window_seconds < 0.025:
         raise UsageError(f"config data.window_seconds: {data.window_seconds} is shorter than a mel frame (0.025)")
-    if data.frames > model.video.positions or data.frames > model.audio_branch.positions:
-        raise UsageError(
-            f"config data.frames: {data.frames} frames and windows need as many positions, but there are "
-            f"model.video.positions={model.video.positions}, model.audio_branch.positions="
-            f"{model.audio_branch.positions}"
-        )
     if data.max_target >= data.max_length:
         raise UsageError("config data.max_target must be below data.max_length: the prompt needs room too")
     if not config.prompt.clauses or not config.prompt.end.strip():
         raise UsageError("config prompt.clauses and prompt.end must not be empty")
-    if not any(slot in clause for clause in config.prompt.clauses for slot in ("<AudioHere>", "<ImageHere>")):
-        raise UsageError("config prompt.clauses: none has <AudioHere> or <ImageHere>, so nothing would train")
+    lengths = slot_lengths(model)
+    asked = {modality for slot, modality in SLOTS.items() if any(slot in clause for clause in config.prompt.clauses)}
+    if not asked & set(lengths) and not model.llm.lora.rank:
+        raise UsageError(f"config prompt.clauses: none has {' or '.join(SLOTS)}, so nothing would train")
+    if asked - set(lengths):
+        raise UsageError(
+            f"config prompt.clauses: this model has no {', '.join(sorted(asked - set(lengths)))} tokens; set "
+            "model.face or model.prefusion, or leave the clause out"
+        )
     if data.crop_scale is not None and not (
         len(data.crop_scale) == 2 and 0 < data.crop_scale[0] <= data.crop_scale[1] <= 1
     ):

@@ -1,24 +1,46 @@
-"""From records and media to batches: texts chosen, features encoded, sequences padded.
-
-Order of samples is a function of (seed, position) alone, so a resumed run goes on exactly where it stopped.
-"""
+"""From records and media to samples: texts chosen, modalities decided, features looked up or made."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
-from .affectgpt.model import AffectGPT, Batch, Placed
-from .cache import FeatureCache
+from .affectgpt.model import AffectGPT
+from .affectgpt.slots import present, slot_lengths
+from .building import BuildReport, Job, build, inputs_of, lacking, tensors
+from .cache import Absent, FeatureStore, Memory
+from .collate import Features, collate, collate_prompts, pad
 from .config import Config
 from .errors import TrainingError, UsageError
-from .evidence import Evidence, MediaFile, MediaReport, load_evidence
-from .prompt import IGNORED, Example, Prompt, build_example, build_prompt
+from .evidence import MediaFile, MediaReport
+from .prompt import Asked, Example, Prompt, answered, clean, conversation, modalities_of, prompt_for
 from .snapshot import Record
+
+__all__ = [
+    "Features",
+    "Featurizer",
+    "Sample",
+    "Selection",
+    "asked_of",
+    "clue_texts",
+    "collate",
+    "collate_prompts",
+    "example_of",
+    "has",
+    "in_language",
+    "label_example",
+    "needed",
+    "pad",
+    "prompt_of",
+    "require_media",
+    "select",
+    "targets_of",
+    "without_media",
+]
 
 log = logging.getLogger("training")
 OTHER = {"en": "zh", "zh": "en"}
@@ -32,21 +54,19 @@ class Sample:
     subtitle: str
     target: str
     media: MediaFile | None
+    sha256: str | None = None  # of the media, as the snapshot says
+    source: int = 0  # index of the source it is from; 0 is --snapshot
+    clues: dict[str, str] = field(default_factory=dict)  # modality -> the record's clues as text
+    labels: str = ""  # of data.target hybrid: the other answer, drawn per visit
+    turns: list[tuple[str, str]] | None = None  # questions and answers, of instruction sets
 
 
 @dataclass
 class Selection:
     samples: list[Sample]
     without_target: list[str] = field(default_factory=list)
+    without_media: list[str] = field(default_factory=list)  # instructions about a picture or video that is not there
     other_language: int = 0
-
-
-@dataclass
-class Features:
-    """What the frozen encoders made of one clip: video (frames, queries, hidden), audio (windows, embedding)."""
-
-    video: torch.Tensor | None
-    audio: torch.Tensor | None
 
 
 def in_language(texts: dict[str, str | None], language: str) -> tuple[str, bool]:
@@ -56,26 +76,59 @@ def in_language(texts: dict[str, str | None], language: str) -> tuple[str, bool]
     return (own, False) if own or not other else (other, True)
 
 
-def target_of(record: Record, config: Config) -> tuple[str, bool]:
-    """What the model shall answer for this record ("" when the record does not say), and whether in the other
-    language."""
-    if config.data.target == "description":
-        return in_language(record.description, config.data.language)
+def targets_of(record: Record, config: Config) -> tuple[str, str, bool]:
+    """What the model shall answer for this record ("" when the record does not say), the label answer that may take
+    its place (data.target hybrid), and whether the first is in the other language."""
+    data = config.data
     joined: dict[str, str | None] = {language: ", ".join(labels) for language, labels in record.ov_labels.items()}
-    return in_language(joined, config.data.language)
+    labels, swapped_labels = in_language(joined, data.language)
+    answer = config.prompt.label_answer.replace("{labels}", labels) if labels else ""
+    if data.target == "ov_labels":
+        return answer, "", swapped_labels
+    description, swapped = in_language(record.description, data.language)
+    if data.target == "description":
+        return description, "", swapped
+    return description, answer, swapped or (not description and swapped_labels)
 
 
-def select(config: Config, records: list[Record], media: dict[str, MediaFile]) -> Selection:
+def clue_texts(record: Record, language: str) -> dict[str, str]:
+    """Modality -> its clues as one text, in this language where there are any, else in the other."""
+    found: dict[str, str] = {}
+    for own in (OTHER[language], language):
+        for modality in ("visual", "audio", "text"):
+            texts = [
+                clue["text"].strip()
+                for clue in record.clues
+                if clue.get("modality") == modality and clue.get("language") == own and isinstance(clue["text"], str)
+            ]
+            if text := ("" if own == "zh" else " ").join(filter(None, texts)):
+                found[modality] = text
+    return found
+
+
+def select(config: Config, records: list[Record], media: dict[str, MediaFile], source: int = 0) -> Selection:
     """Samples with a target, in the records' order."""
     selection = Selection([])
     for record in records:
-        target, swapped = target_of(record, config)
-        if not target:
+        file = media.get(record.clip)
+        if record.turns is not None:
+            if file is None:
+                selection.without_media.append(record.clip)
+            else:
+                selection.samples.append(
+                    Sample(record.clip, "", record.turns[0][1], file, record.media_sha256, source, turns=record.turns)
+                )
+            continue
+        target, labels, swapped = targets_of(record, config)
+        if not target and not labels:
             selection.without_target.append(record.clip)
             continue
         selection.other_language += swapped
         subtitle, _ = in_language(record.subtitle, config.data.language)
-        selection.samples.append(Sample(record.clip, subtitle, target, media.get(record.clip)))
+        clues = clue_texts(record, config.data.language)
+        selection.samples.append(
+            Sample(record.clip, subtitle, target, file, record.media_sha256, source, clues, labels)
+        )
     return selection
 
 
@@ -97,125 +150,146 @@ def require_media(report: MediaReport, total: int, policy: str | None) -> None:
     log.warning("%s; these go on as text only", message)
 
 
-def sample_at(position: int, total: int, seed: int) -> int:
-    """The sample at a place of the endless stream of shuffled passes over ``total`` samples."""
-    epoch, index = divmod(position, total)
-    return int(np.random.default_rng((seed, epoch)).permutation(total)[index])
+def without_media(samples: list[Sample], clips: Iterable[str]) -> None:
+    """Let these clips go on as text alone; instructions about a picture or video that cannot be shown are left out."""
+    gone = set(clips)
+    for sample in samples:
+        if sample.clip in gone:
+            sample.media = None
+    samples[:] = [sample for sample in samples if sample.turns is None or sample.media is not None]
 
 
 class Featurizer:
-    """Turns clips into features with the model's frozen encoders, each clip by itself."""
+    """Features of clips, from the store or, where that has none, from the model's frozen encoders."""
 
-    def __init__(self, model: AffectGPT, config: Config) -> None:
-        self.model = model
-        self.config = config
-        self.cache = FeatureCache(config.data.cache_mb if config.data.cache == "memory" else 0)
+    def __init__(self, model: AffectGPT, config: Config, store: FeatureStore | None = None) -> None:
+        """store: None for one in memory, of this object alone."""
+        self.model, self.config = model, config
+        if store is None:
+            limit = config.data.cache_mb if config.data.cache != "none" else 0
+            store = FeatureStore(config, {"visual": "here", "audio": "here"}, Memory(limit))
+        self.store = store
 
-    def features(self, sample: Sample, crop_key: tuple[int, ...] | None = None) -> Features:
-        """Features of a sample; ``crop_key`` seeds the random crop of this visit (None: no crop).
+    def build(
+        self, samples: Sequence[Sample], workers: int | None = None, progress: Callable[[str], None] | None = None,
+        training: bool = True,
+    ) -> BuildReport:  # fmt: skip
+        """Make and keep what is missing of these samples (not with data.cache none); see ``building.build``.
+
+        training: the random crops' views, else whole pictures.
+        """
+        if self.config.data.cache == "none":
+            return BuildReport()
+        return build(
+            self.store, samples, lambda sample: needed(self.config, sample), self.model, workers, progress,
+            self.store.views(training),
+        )  # fmt: skip
+
+    def features(self, sample: Sample, visit: tuple[int, ...] | None = None) -> Features:
+        """Features of a sample. ``visit`` is this visit's own numbers (seed, batch, row) in training, which draw one
+        of the random crops; None, as in evaluation: the whole picture.
 
         Raises:
             TrainingError: the media cannot be decoded (a file that passed the survey but is damaged inside).
         """
-        if sample.media is None:
-            return Features(None, None)
-        media = sample.media
-        if crop_key is None or self.config.data.crop_scale is None:
-            return self.cache.get(f"features {media.path}", lambda: self._encode(self._decode(sample, media)))
-        evidence = self.cache.get(f"evidence {media.path}", lambda: self._decode(sample, media))
-        return self._encode(evidence, crop_key)
+        modalities = needed(self.config, sample) - {"multi"}
+        if sample.media is None or not modalities:
+            return {}
+        view = self.view(visit)
+        crops = view is not None and self.config.data.cache == "none"
+        if sample.media.sha256 is not None and not crops:
+            try:
+                return self.store.get(sample, modalities, view)
+            except Absent:
+                pass
+        return self._encode(sample, sample.media, modalities, view, keep=not crops)
 
-    def _decode(self, sample: Sample, media: MediaFile) -> Evidence:
+    def view(self, visit: tuple[int, ...] | None) -> int | None:
+        """Which crop a visit sees: one of data.views that are kept, or a fresh one with data.cache none."""
+        data = self.config.data
+        if visit is None or data.crop_scale is None:
+            return None
+        drawn = np.random.default_rng((*visit, 0)).integers(data.views if data.cache != "none" else 2**31)
+        return int(drawn)
+
+    def _encode(self, sample: Sample, media: MediaFile, modalities: set[str], view: int | None, keep: bool) -> Features:
         from models_ml.media import MediaError
 
+        if getattr(self.model, "visual", self.model) is None:
+            raise TrainingError(
+                f"clip {sample.clip}: its kept features are gone or damaged, and the encoders were let go after the "
+                "first look; go on with --resume, which makes them again"
+            )
+        job = Job(media, frozenset(modalities), (view,))
         try:
-            return load_evidence(media, self.config)
+            found = inputs_of(self.config, job)
         except MediaError as error:
             raise TrainingError(f"clip {sample.clip}: {error}") from error
-
-    def _encode(self, evidence: Evidence, crop_key: tuple[int, ...] | None = None) -> Features:
-        video = audio = None
-        if evidence.frames is not None:
-            frames = torch.from_numpy(evidence.frames)
-            if crop_key is not None and self.config.data.crop_scale is not None:
-                frames = random_crop(frames, self.config.data.crop_scale, crop_key)
-            video = self.model.encode_frames(frames)
-        if evidence.mel is not None and evidence.segment is not None:
-            audio = self.model.encode_audio(
-                torch.from_numpy(evidence.mel), torch.from_numpy(evidence.segment), len(evidence.times)
-            )
-        return Features(video, audio)
+        if (reason := lacking(job, found)) is not None:
+            raise TrainingError(f"clip {sample.clip}: {reason}")
+        features = {}
+        for (modality, own), arrays in found["inputs"].items():
+            made = self.model.encode(modality, tensors(arrays), found["segments"])
+            if keep and media.sha256 is not None:
+                features[modality] = self.store.put(sample, modality, own, made)
+            else:
+                features[modality] = made.to(self.store.dtype)
+        return features
 
 
-def random_crop(frames: torch.Tensor, scale: list[float], key: tuple[int, ...]) -> torch.Tensor:
-    """One random square crop for all frames (n, size, size, 3) uint8, resized back (bicubic), as in the paper's
-    training transform; ``key`` decides it."""
-    rng = np.random.default_rng(key)
-    size = frames.shape[1]
-    side = max(1, round(size * float(rng.uniform(scale[0], scale[1])) ** 0.5))
-    top, left = (int(rng.integers(0, size - side + 1)) for _ in range(2))
-    pixels = frames[:, top : top + side, left : left + side].permute(0, 3, 1, 2).float()
-    pixels = torch.nn.functional.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
-    return pixels.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+def form_of(sample: Sample) -> str:
+    """Which of the template's forms a sample is asked in."""
+    image = sample.media is not None and sample.media.image
+    if sample.turns is not None and (len(sample.turns) > 1 or not image):
+        return "image_turns" if image else "video_turns"
+    return "image" if image else "clauses"
 
 
-def example_of(config: Config, tokenizer: Any, sample: Sample) -> Example:
-    video, audio = has(sample)
-    return build_example(config, tokenizer, sample.subtitle, sample.target, video, audio)
+def has(config: Config, sample: Sample) -> set[str]:
+    """The modalities that this sample's media and the config give."""
+    media, data = sample.media, config.data
+    found: set[str] = set()
+    if media is None:
+        return found
+    if media.image:
+        return {"image" if "image" in slot_lengths(config.model) else "video"} if data.video else set()
+    if media.has_video and data.video:
+        found.add("video")
+    if data.faces == "openface" and media.faces is not None or data.faces == "detect" and media.has_video:
+        found.add("face")
+    if media.has_audio and data.audio:
+        found.add("audio")
+    return present(config.model, found)
+
+
+def needed(config: Config, sample: Sample) -> set[str]:
+    """Those of its modalities that the prompt has a slot for (of pre-fusion, what is fused)."""
+    asked = modalities_of(config, form_of(sample))
+    return has(config, sample) & (asked | {"image"} if "video" in asked else asked)
+
+
+def asked_of(config: Config, sample: Sample, question: str | None = None) -> Asked:
+    if sample.turns is not None:
+        question = clean(sample.turns[0][0], config.prompt.end)
+    if question is None:
+        question = config.prompt.label_question if config.data.target == "ov_labels" else config.prompt.question
+    return Asked(question, sample.subtitle, frozenset(has(config, sample)), sample.clues, form_of(sample))
 
 
 def prompt_of(config: Config, tokenizer: Any, sample: Sample) -> Prompt:
-    video, audio = has(sample)
-    return build_prompt(config, tokenizer, sample.subtitle, video, audio)
+    """The prompt that asks for a sample's answer, as in training."""
+    return prompt_for(config, tokenizer, asked_of(config, sample))
 
 
-def has(sample: Sample) -> tuple[bool, bool]:
-    """Whether the sample has pictures, and sound."""
-    return (False, False) if sample.media is None else (sample.media.has_video, sample.media.has_audio)
+def example_of(config: Config, tokenizer: Any, sample: Sample) -> Example:
+    """A sample's prompt and answer; of two answers (data.target hybrid) the description where there is one."""
+    if sample.turns is not None:
+        return conversation(config, tokenizer, asked_of(config, sample), sample.turns)
+    if not sample.target and sample.labels:
+        return label_example(config, tokenizer, sample)
+    return answered(config, tokenizer, prompt_of(config, tokenizer, sample), sample.target)
 
 
-def collate(examples: list[Example], features: list[Features], clips: list[str]) -> Batch:
-    """Right-padded batch for training. Padding is masked by length, never by the value of a token."""
-    return _batch([example.ids for example in examples], [example.labels for example in examples],
-                  [example.slots for example in examples], features, clips, left=False)  # fmt: skip
-
-
-def collate_prompts(prompts: list[Prompt], features: list[Features], clips: list[str]) -> Batch:
-    """Left-padded batch for generation, so that every row's next token stands at the end."""
-    return _batch([prompt.ids for prompt in prompts], None, [prompt.slots for prompt in prompts], features, clips,
-                  left=True)  # fmt: skip
-
-
-def _batch(
-    ids: list[list[int]], labels: list[list[int]] | None, slots: list[dict[str, int]], features: list[Features],
-    clips: list[str], left: bool,
-) -> Batch:  # fmt: skip
-    length = max(map(len, ids))
-    shape = (len(ids), length)
-    input_ids = torch.zeros(shape, dtype=torch.long)
-    mask = torch.zeros(shape, dtype=torch.long)
-    targets = None if labels is None else torch.full(shape, IGNORED, dtype=torch.long)
-    offsets = []
-    for row, own in enumerate(ids):
-        offset = length - len(own) if left else 0
-        offsets.append(offset)
-        input_ids[row, offset : offset + len(own)] = torch.tensor(own)
-        mask[row, offset : offset + len(own)] = 1
-        if targets is not None and labels is not None:
-            targets[row, offset : offset + len(own)] = torch.tensor(labels[row])
-    placed: dict[str, Placed | None] = {}
-    for modality in ("video", "audio"):
-        rows = [row for row, own in enumerate(slots) if modality in own]
-        values = [getattr(features[row], modality) for row in rows]
-        for row, value in zip(rows, values, strict=True):
-            if value is None:
-                raise TrainingError(f"clip {clips[row]}: the probe found a {modality} stream, but nothing decodes")
-        placed[modality] = (
-            Placed(
-                torch.stack(values), torch.tensor(rows),
-                torch.tensor([slots[row][modality] + offsets[row] for row in rows]),
-            )
-            if rows
-            else None
-        )  # fmt: skip
-    return Batch(input_ids, mask, targets, placed["video"], placed["audio"], clips)
+def label_example(config: Config, tokenizer: Any, sample: Sample) -> Example:
+    asked = asked_of(config, sample, config.prompt.label_question)
+    return answered(config, tokenizer, prompt_for(config, tokenizer, asked), sample.labels)

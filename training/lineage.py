@@ -1,15 +1,19 @@
 """Which clips a checkpoint has seen, and the rule that nobody is tested on them.
 
 A lineage is a list of entries, oldest first, one per training stage: the snapshot's digest and the split that was
-trained on, with each clip's name, media hash and groups.
+trained on, with each clip's name, media hash, groups and licence.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import UsageError
 from .snapshot import Record, Snapshot
+
+log = logging.getLogger("training")
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,13 @@ def entry(snapshot: Snapshot, split: str, stage: int, records: list[Record]) -> 
         "split": split,
         "stage": stage,
         "group_by": list(snapshot.group_by),
+        "synthetic": snapshot.synthetic,
         "clips": [
-            {"clip": row.clip, "sha256": row.media_sha256, "source": row.source, "speaker": row.speaker}
+            {"clip": row.clip, "sha256": row.media_sha256, "source": row.source, "speaker": row.speaker,
+             "licence": row.licence}
             for row in records
         ],
-    }
+    }  # fmt: skip
 
 
 def is_entry(value: Any) -> bool:
@@ -80,3 +86,15 @@ def describe(found: list[Leak], total: int) -> str:
         f"leak: {len(found)} of {total} clips under test were seen in training; first {first.clip}, by {first.by} "
         f"{first.value!r} in {first.snapshot}"
     )
+
+
+def refuse_leak(lineage: list[dict[str, Any]], snapshot: Snapshot, records: list[Record], allow: bool) -> str | None:
+    """Print what leaks, first of all. Returns that line when it is allowed; raises UsageError when it is not."""
+    found = leaks(lineage, snapshot, records)
+    if not found:
+        return None
+    message = describe(found, len(records))
+    if not allow:
+        raise UsageError(f"{message}; to go on all the same, use --allow-leak")
+    log.warning("%s (allowed by --allow-leak)", message)
+    return message

@@ -1,4 +1,5 @@
-"""A run folder's own records: ``run.json``, ``metrics.jsonl``, the lock, and the list the web page reads.
+"""A run folder's own records: ``run.json``, ``metrics.jsonl``, TensorBoard's copy of it, the lock, and the list the
+web page reads.
 
 ``run.json`` is replaced whole and atomically; ``metrics.jsonl`` grows by one line per logged step.
 """
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.metadata
 import json
 import logging
 import os
@@ -13,14 +15,17 @@ import platform
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import UsageError
 
 log = logging.getLogger("training")
-SCHEMA = 1
+SCHEMA = 2
+DRAWN = ("loss", "lr", "grad_norm", "seconds", "data_seconds", "samples_per_second", "mfu")
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "safetensors", "tokenizers", "numpy", "av")
 
 
 def now() -> str:
@@ -80,17 +85,28 @@ def read_run(folder: str | Path) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
+    """What the run's figures may depend on beside its config: versions, device, threads."""
     import torch
-    import transformers
 
+    cuda = torch.cuda.is_available()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        **{name: _version(name) for name in PACKAGES},
+        "cuda": torch.cuda.get_device_name() if cuda else None,
+        "cuda_devices": torch.cuda.device_count() if cuda else 0,
+        "cuda_version": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if cuda else None,
         "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_revision() -> str | None:
@@ -108,24 +124,91 @@ def git_revision() -> str | None:
 
 
 class Metrics:
-    """metrics.jsonl: ``{step, epoch, loss, lr, grad_norm, tokens, seconds}`` per line, step 1 first."""
+    """metrics.jsonl: ``{step, epoch, loss, lr, grad_norm, tokens, seconds, data_seconds, samples_per_second, mfu,
+    eta_seconds}`` per line, step 1 first; with ``board`` the same as TensorBoard's events."""
 
-    def __init__(self, path: Path, after_step: int) -> None:
+    def __init__(self, path: Path, after_step: int, board: bool = False) -> None:
         """Lines after ``after_step`` (of a run that was killed past its last checkpoint) are dropped."""
         kept = [line for line in read_metrics(path) if line["step"] <= after_step]
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         os.replace(temporary, path)
         self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - lives as long as the run
+        self.board = open_board(path.parent / "tensorboard", after_step) if board else None
 
     def write(self, line: dict[str, Any]) -> None:
         self.file.write(json.dumps(line, allow_nan=False) + "\n")
         self.file.flush()
+        self.draw({key: line.get(key) for key in DRAWN}, line["step"])
+
+    def draw(self, figures: dict[str, Any], step: int) -> None:
+        """Numbers that TensorBoard alone shall draw; what is None is left out."""
+        for name, value in figures.items():
+            if self.board is not None and value is not None:
+                self.board.add_scalar(name, value, step)
 
     def close(self) -> None:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def open_board(folder: Path, after_step: int) -> Any | None:
+    """A writer of TensorBoard's events, steps after ``after_step`` replaced; None, with a warning, without
+    tensorboardX."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        log.warning(
+            "no TensorBoard events: tensorboardX is not installed (pip install -r requirements/ml.txt); "
+            "metrics.jsonl has everything, train.tensorboard=false ends this warning"
+        )
+        return None
+    return SummaryWriter(logdir=str(folder), purge_step=after_step + 1 if after_step else None)
+
+
+class Clock:
+    """How fast a run goes: what ``lap`` returns belongs into the step's line of metrics.jsonl."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.left = total - done
+        self.laps = 0
+        self.began = self.last = time.monotonic()
+
+    def lap(self, samples: int, data_seconds: float, flops: float | None = None, peak: float | None = None) -> dict:
+        """After a step over ``samples`` samples in all processes, of which ``data_seconds`` were spent waiting for
+        data; ``flops`` of the step and ``peak`` per second of all devices give the MFU.
+
+        ``eta_seconds`` counts all that happened since the start, evaluations and checkpoints too.
+        """
+        now = time.monotonic()
+        seconds, self.last = now - self.last, now
+        self.laps += 1
+        rest = (now - self.began) / self.laps * (self.left - self.laps)
+        return {
+            "seconds": round(seconds, 4), "data_seconds": round(data_seconds, 4),
+            "samples_per_second": round(samples / seconds, 3) if seconds > 0 else 0.0,
+            "mfu": round(flops / seconds / peak, 4) if flops and peak and seconds > 0 else None,
+            "eta_seconds": round(rest, 1),
+        }  # fmt: skip
+
+    def resume(self) -> None:
+        """What happened since the last lap (a checkpoint, an evaluation) is not part of the next step."""
+        self.last = time.monotonic()
+
+
+def progress(line: dict[str, Any], total: int) -> str:
+    """A metrics line for people."""
+    norm = "overflow" if line["grad_norm"] is None else f"{line['grad_norm']:.3f}"
+    mfu = "" if line["mfu"] is None else f", MFU {100 * line['mfu']:.0f} %"
+    share = line["data_seconds"] / line["seconds"] if line["seconds"] else 0.0
+    return (
+        f"step {line['step']}/{total} epoch {line['epoch']:g} loss {line['loss']:.4f} lr {line['lr']:.2e} grad norm "
+        f"{norm} | {line['samples_per_second']:.1f} samples/s, step {line['seconds']:.3f} s, data {100 * share:.1f} %"
+        f"{mfu}, ETA {timedelta(seconds=round(line['eta_seconds']))}"
+    )
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import UsageError
+
+log = logging.getLogger("training")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class Record:
     clues: list[dict[str, Any]]
     label: str | None
     grade: str
+    licence: str | None = None
+    file: str | None = None  # its own file below the media folder, where it is not named by the clip
+    turns: list[tuple[str, str]] | None = None  # questions and answers, of instruction sets
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Snapshot:
     records: dict[str, Record]
     splits: dict[str, list[str]]
     media: dict[str, str]  # clip -> path from media.jsonl
+    synthetic: bool = False  # made by code; every figure that comes of it has to say so
 
     def split(self, name: str) -> list[Record]:
         """The records of a split, in its order. Raises UsageError when there is no such split, or it is empty."""
@@ -77,11 +84,19 @@ def safe_path(path: str) -> bool:
 
 
 def read_snapshot(folder: str | Path) -> Snapshot:
-    """Read a snapshot folder and check every byte that its digest covers.
+    """Read a snapshot folder and check every byte that its digest covers; or a published file by ``KIND:PATH`` (see
+    training/sources), as the snapshot that it would be.
 
     Raises:
         UsageError: not a snapshot folder, bytes that do not match the digest, a malformed line (named).
     """
+    from .sources.spec import parse_spec
+
+    spec = parse_spec(str(folder))
+    if spec is not None:
+        from .sources.virtual import read_source
+
+        return read_source(spec)
     path = Path(folder)
     sums_file, manifest_file = path / "SHA256SUMS", path / "manifest.json"
     for needed in (sums_file, manifest_file, path / "records.jsonl"):
@@ -103,7 +118,10 @@ def read_snapshot(folder: str | Path) -> Snapshot:
         raise UsageError(f"snapshot {path}: manifest.json names digest {manifest['digest']}, the files give {digest}")
     records: dict[str, Record] = {}
     for number, line in _lines(path / "records.jsonl"):
-        record = _record(_json(line, f"{path / 'records.jsonl'}, line {number}"), number)
+        row = _json(line, f"{path / 'records.jsonl'}, line {number}")
+        if not isinstance(row.get("clip"), str):
+            raise UsageError(f"records.jsonl, line {number}: no clip name")
+        record = record_of(row)
         if record.clip in records:
             raise UsageError(f"{path / 'records.jsonl'}, line {number}: clip {record.clip!r} stands there twice")
         records[record.clip] = record
@@ -126,6 +144,7 @@ def read_snapshot(folder: str | Path) -> Snapshot:
         path=path.resolve(), digest=digest, name=str(manifest.get("name") or path.name),
         corpus=str(manifest.get("corpus") or ""), grade=str(manifest.get("grade") or ""),
         group_by=_group_by(manifest), records=records, splits=splits, media=media,
+        synthetic=manifest.get("synthetic") is True,
     )  # fmt: skip
 
 
@@ -156,14 +175,14 @@ def _json(text: str | bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _record(row: dict[str, Any], number: int) -> Record:
-    if not isinstance(row.get("clip"), str):
-        raise UsageError(f"records.jsonl, line {number}: no clip name")
+def record_of(row: dict[str, Any], more: dict[str, Any] | None = None) -> Record:
+    """A record from a line of records.jsonl; ``more``: what an instruction set says beside (file, turns)."""
     labels = row.get("ov_labels") or {}
     return Record(
         clip=row["clip"], media_sha256=row.get("media_sha256"), source=row.get("source"),
         speaker=row.get("speaker"), subtitle=row.get("subtitle") or {}, description=row.get("description") or {},
         ov_labels={language: list(labels.get(language) or []) for language in ("zh", "en")},
         clues=[clue for clue in row.get("clues") or [] if clue.get("verdict") != "rejected"],
-        label=row.get("label"), grade=str(row.get("grade") or ""),
+        label=row.get("label"), grade=str(row.get("grade") or ""), licence=row.get("licence"),
+        **(more or {}),
     )  # fmt: skip

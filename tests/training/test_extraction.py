@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from models_ml.llm import NotConfigured
 from tests.support import scripted_server
 from tests.training import world
 from training.config import load_config
 from training.errors import TrainingError, UsageError
-from training.evaluate import extractor
+from training.extraction import extractor, split_labels
 from training.snapshot import Record, read_snapshot
 
 TEXTS = {"clip_00": "The person smiles and seems happy.", "clip_01": "The person frowns, not calm but angry."}
@@ -69,23 +68,23 @@ def test_the_lexicon_reads_both_languages_without_a_model(
     monkeypatch: pytest.MonkeyPatch, records: list[Record]
 ) -> None:
     _configure(monkeypatch, None)
-    name, extract = extractor(load_config("tiny"), "one-step", None)
-    assert name == "lexicon"
-    assert extract(records, {**TEXTS, "zh": "他很难过。"}).labels == {
-        "clip_00": ["happy"], "clip_01": ["angry"], "zh": ["难过"],
-    }  # fmt: skip
+    found = extractor(load_config("tiny"), "one-step", None)
+    assert (found.how, found.by) == ("lexicon", None)
+    assert list(found.each(records, TEXTS)) == [("clip_00", ["happy"], ""), ("clip_01", ["angry"], "")]
+    assert found.labels(records[0], "他很难过。") == ["难过"]
 
 
 def test_a_configured_llm_reads_the_labels_and_a_refusal_fails_its_clip_alone(
     monkeypatch: pytest.MonkeyPatch, records: list[Record], labeller: str
 ) -> None:
     _configure(monkeypatch, labeller)
-    name, extract = extractor(load_config("tiny"), "one-step", None)
-    found = extract(records, {**TEXTS, "silent": ""})
-    assert name == "llm"
-    assert found.labels == {"clip_00": ["happy", "at ease"], "silent": []}
-    assert list(found.failed) == ["clip_01"]
-    assert "refusal" in found.failed["clip_01"]
+    found = extractor(load_config("tiny"), "one-step", None)
+    assert (found.how, found.by) == ("llm", "m")
+    first, second = found.each(records, TEXTS)
+    assert first == ("clip_00", ["happy", "at ease"], "")
+    assert second[:2] == ("clip_01", None)
+    assert "refusal" in second[2]
+    assert list(found.each(records[:1], {"clip_00": ""})) == [("clip_00", [], "")]  # nothing said, nothing asked
 
 
 def test_two_step_merges_the_answer_with_the_subtitle_first(
@@ -93,25 +92,40 @@ def test_two_step_merges_the_answer_with_the_subtitle_first(
 ) -> None:
     with scripted_server.running(tmp_path / "calls.jsonl") as server:
         _configure(monkeypatch, server.base_url)
-        name, extract = extractor(load_config("tiny"), "two-step", None)
-        found = extract(records, TEXTS)
+        found = extractor(load_config("tiny"), "two-step", None)
+        labels = {clip: labels for clip, labels, _ in found.each(records, TEXTS)}
         calls = server.calls()
-    assert name == "llm"
-    assert found.labels == {"clip_00": ["happy"], "clip_01": ["angry"]}
+    assert found.how == "llm"
+    assert labels == {"clip_00": ["happy"], "clip_01": ["angry"]}
     assert {call["kind"] for call in calls} == {"merge"}
     assert all("我受够了" in call["text"] for call in calls)
 
 
 def test_a_server_that_is_down_ends_the_evaluation(monkeypatch: pytest.MonkeyPatch, records: list[Record]) -> None:
     _configure(monkeypatch, "http://127.0.0.1:9/v1")
-    _, extract = extractor(load_config("tiny"), "one-step", None)
+    found = extractor(load_config("tiny"), "one-step", None)
     with pytest.raises(TrainingError, match="clip_00"):
-        extract(records, TEXTS)
+        list(found.each(records, TEXTS))
 
 
 def test_what_cannot_be_done_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     _configure(monkeypatch, None)
-    with pytest.raises(NotConfigured, match="LLM_BASE_URL"):
+    with pytest.raises(UsageError, match="LLM_BASE_URL"):
         extractor(load_config("tiny"), "two-step", None)
+    with pytest.raises(UsageError, match="none of llm, lexicon, direct"):
+        extractor(load_config("tiny"), "one-step", "guess")
     with pytest.raises(UsageError, match="two-step"):
         extractor(load_config("tiny"), "two-step", "lexicon")
+
+
+def test_labels_are_split_at_both_scripts_commas() -> None:
+    labels = split_labels("Happy, looking forward to，高兴、期待, happy.")
+    assert labels == ["happy", "looking forward to", "高兴", "期待"]
+    assert split_labels("") == []
+
+
+def test_what_the_answer_puts_around_its_labels_is_no_label() -> None:
+    form = "The character's emotional state is {labels}."
+    assert split_labels("The character's emotional state is happy, at ease.", form) == ["happy", "at ease"]
+    assert split_labels("happy, at ease", form) == ["happy", "at ease"]
+    assert split_labels("人物的情绪是高兴、期待。", "人物的情绪是{labels}。") == ["高兴", "期待"]

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +36,9 @@ def test_fit_prints_one_json_and_leaves_a_run_that_explains_itself(
     assert facts["environment"]["torch"] == torch.__version__
     assert facts["started"] <= facts["finished"]
     lineage = json.loads((tmp_path / "run" / "lineage.json").read_text())
-    assert lineage[0]["clips"][0] == {"clip": "clip_00", "sha256": None, "source": "film_0", "speaker": "speaker_0"}
+    assert lineage[0]["clips"][0] == {
+        "clip": "clip_00", "sha256": None, "source": "film_0", "speaker": "speaker_0", "licence": "open",
+    }  # fmt: skip
     steps = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert [line["step"] for line in steps] == [1, 2]
     assert all(line["loss"] > 0 and line["grad_norm"] > 0 and line["lr"] > 0 and line["tokens"] > 0 for line in steps)
@@ -182,14 +179,115 @@ def test_fit_with_init_refuses_a_test_split_that_the_checkpoint_has_seen(
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_reason(
     command: Any, quick: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = AffectGPT.video_tokens
-    monkeypatch.setattr(AffectGPT, "video_tokens", lambda self, features: real(self, features) * float("inf"))
+    real = AffectGPT.tokens_of
+    monkeypatch.setattr(AffectGPT, "tokens_of", lambda self, *of: real(self, *of) * float("inf"))
     code, said, err = command(*quick, "--out", tmp_path / "run")
     assert (code, said) == (1, None)
-    assert "step 1: loss nan" in err
+    assert "step 1: loss nan; gradient norm nan at lr 0.003" in err
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     assert facts["state"] == "failed"
     assert "clips: clip_" in facts["reason"]
+    assert not (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_of_several_batches_the_one_whose_loss_is_not_finite_is_named(
+    command: Any, quick: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = AffectGPT.loss_sum
+
+    def loss_sum(self: AffectGPT, batch: Any) -> Any:
+        loss, tokens = real(self, batch)
+        return (loss * float("nan") if batch.clips == ["clip_01"] else loss), tokens
+
+    monkeypatch.setattr(AffectGPT, "loss_sum", loss_sum)
+    words = [*quick, "--set", "train.batch_size=1", "train.accumulate=3"]
+    code, _, err = command(*words, "--out", tmp_path / "run")
+    assert (code, "clips: clip_01. Lower" in err) == (1, True)
+
+
+def test_a_gradient_that_is_not_finite_under_a_finite_loss_is_told_apart_and_moves_nothing(
+    command: Any, quick: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import fit
+
+    real, models = fit.assemble, []
+
+    def assemble(*of: Any) -> AffectGPT:
+        model = real(*of)
+        model.llama_proj.weight.register_hook(lambda gradient: gradient * float("inf"))
+        models.append((model, {name: value.detach().clone() for name, value in model.trainable().items()}))
+        return model
+
+    monkeypatch.setattr(fit, "assemble", assemble)
+    code, _, err = command(*quick, "--out", tmp_path / "run")
+    assert (code, "is finite, its gradient is not" in err) == (1, True)
+    (model, before), *_ = models
+    assert all(torch.equal(value, before[name]) for name, value in model.trainable().items())
+
+
+def test_fp16_skips_a_step_whose_gradient_overflowed_and_counts_it(
+    command: Any, quick: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import fit
+
+    real = fit.assemble
+
+    def assemble(*of: Any) -> AffectGPT:
+        model, steps = real(*of), iter(range(99))
+        model.llama_proj.weight.register_hook(lambda gradient: gradient * (float("inf") if next(steps) == 1 else 1.0))
+        return model
+
+    monkeypatch.setattr(fit, "assemble", assemble)
+    run = tmp_path / "run"
+    words = [*quick, "--set", "train.precision=fp16", "train.epochs=2"]
+    code, _, err = command(*words, "--out", run)
+    assert code == 0
+    lines = read_metrics(run / "metrics.jsonl")
+    assert [line["grad_norm"] is None for line in lines] == [False, True, False, False]
+    assert "1 steps were skipped because fp16 gradients overflowed, last step 2" in err
+    assert json.loads((complete(run)[-1] / "state.json").read_text())["overflows"] == [2]
+    # The loss scale was halved after the overflow and is part of what a resumed run takes up.
+    scale = load_file(complete(run)[-1] / "optimizer.safetensors")["scaler:scale"]
+    assert float(scale) == torch.amp.GradScaler("cpu").get_scale() / 2
+
+
+def test_fp16_that_never_stops_overflowing_ends_the_run(
+    command: Any, quick: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import fit
+
+    real = fit.assemble
+
+    def assemble(*of: Any) -> AffectGPT:
+        model = real(*of)
+        model.llama_proj.weight.register_hook(lambda gradient: gradient * float("inf"))
+        return model
+
+    monkeypatch.setattr(fit, "assemble", assemble)
+    monkeypatch.setattr(fit, "HOPELESS", 3)
+    words = [*quick, "--set", "train.precision=fp16", "train.epochs=4"]
+    code, _, err = command(*words, "--out", tmp_path / "run")
+    assert (code, "step 3: fp16 gradients overflowed 3 steps in a row" in err) == (1, True)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_near_to_full_precision(command: Any, quick: list, tmp_path: Path, precision: str) -> None:
+    for name in ("fp32", precision):
+        assert command(*quick, "--out", tmp_path / name, "--set", f"train.precision={name}")[0] == 0
+    full, half = (read_metrics(tmp_path / name / "metrics.jsonl")[0]["loss"] for name in ("fp32", precision))
+    assert half == pytest.approx(full, rel=0.02)
+    assert half != full
+
+
+def test_gradients_are_clipped_unless_the_recipe_says_not_to(command: Any, quick: list, tmp_path: Path) -> None:
+    moved = {}
+    for clip in (0, 0.001):
+        run = tmp_path / str(clip)
+        assert command(*quick, "--out", run, "--set", f"train.clip_norm={clip}")[0] == 0
+        assert read_metrics(run / "metrics.jsonl")[0]["grad_norm"] > 1  # told as it was before clipping
+        moments = load_file(complete(run)[-1] / "optimizer.safetensors")
+        moved[clip] = sum(float(value.norm()) for name, value in moments.items() if name.endswith(":exp_avg"))
+    assert moved[0.001] < 0.01 * moved[0]
 
 
 def test_records_without_a_description_are_left_out_and_named(command: Any, tmp_path: Path, media: Path) -> None:
@@ -239,125 +337,6 @@ def test_random_crops_train_and_do_not_depend_on_chance(command: Any, quick: lis
     assert a != plain
 
 
-def _start(words: list) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "training", *map(str, words)], cwd=ROOT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-
-def _wait_for_step(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 90
-    while time.monotonic() < end and process.poll() is None:
-        lines = read_metrics(run / "metrics.jsonl")
-        if lines and lines[-1]["step"] >= step:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"step {step} never came")
-
-
-def test_a_run_killed_in_mid_epoch_goes_on_with_the_same_losses(command: Any, quick: list, tmp_path: Path) -> None:
-    # Batch 2 over 3 clips: epochs end inside a batch. Dropout is on, so the random state must come back too.
-    words = [*quick, "--set", "train.epochs=21", "--set", "train.save_every=10"]
-    assert command(*words, "--out", tmp_path / "whole")[0] == 0
-    run = tmp_path / "killed"
-    process = _start([*words, "--out", run])
-    _wait_for_step(run, 13, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert json.loads((run / "run.json").read_text())["state"] == "running"
-    code, said, err = command(*words, "--out", run, "--resume")
-    assert code == 0
-    assert "resumed after step " in err
-    whole, resumed = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("whole", "killed"))
-    assert [line["step"] for line in resumed] == list(range(1, 43))
-    for key in ("loss", "lr", "grad_norm"):
-        assert [line[key] for line in resumed] == [line[key] for line in whole]
-    last = [load_file(complete(tmp_path / name)[-1] / "trainable.safetensors") for name in ("whole", "killed")]
-    assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
-    assert len(complete(run)) == 2
-    # A finished run is finished: the same answer, no further step.
-    assert command(*words, "--out", run, "--resume")[1] == said
-
-
-def test_sigterm_saves_before_it_stops(command: Any, quick: list, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    words = [*quick, "--set", "train.epochs=400"]
-    process = _start([*words, "--out", run])
-    _wait_for_step(run, 3, process)
-    process.terminate()
-    assert process.wait(60) == 1
-    facts = json.loads((run / "run.json").read_text())
-    assert facts["state"] == "stopped"
-    assert complete(run)[-1].name == f"step-{read_metrics(run / 'metrics.jsonl')[-1]['step']:08d}"
-
-
-def test_resume_refuses_another_config_another_snapshot_and_an_empty_folder(
-    command: Any, quick: list, tmp_path: Path, media: Path
-) -> None:
-    run = tmp_path / "run"
-    assert command(*quick, "--out", run)[0] == 0
-    code, _, err = command(*quick, "--out", run, "--resume", "--set", "train.lr=1e-5")
-    assert (code, "differs from the run's in: train" in err) == (2, True)
-    other = world.write_snapshot(tmp_path / "s", [world.record(index) for index in range(3)])
-    words = [other if isinstance(word, Path) and word.name == "few" else word for word in quick]
-    code, _, err = command(*words, "--out", run, "--resume")
-    assert (code, "was on snapshot" in err) == (2, True)
-    code, _, err = command(*quick, "--out", tmp_path / "new", "--resume")
-    assert (code, "holds no run" in err) == (2, True)
-
-
-@pytest.mark.parametrize("kept", [1, 0])
-def test_a_resumed_run_keeps_what_it_began_from_though_init_is_not_said_again(
-    command: Any, quick: list, tmp_path: Path, kept: int
-) -> None:
-    first, run = tmp_path / "first", tmp_path / "second"
-    words = [*quick, "--set", "train.save_every=1"]
-    assert command(*quick, "--out", first)[0] == 0
-    assert command(*words, "--out", run, "--init", first)[0] == 0
-    whole = load_file(complete(run)[-1] / "trainable.safetensors")
-    facts = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**facts, "state": "running", "result": None}))  # as a kill leaves it
-    for checkpoint in complete(run)[kept:]:
-        shutil.rmtree(checkpoint)
-    code, _, err = command(*words, "--out", run, "--resume", "--init", tmp_path / "second")
-    assert (code, "began from" in err or "neither a checkpoint" in err) == (2, True)
-    assert command(*words, "--out", run, "--resume")[0] == 0
-    last = complete(run)[-1]
-    assert len(json.loads((last / "lineage.json").read_text())) == 2
-    assert json.loads((run / "run.json").read_text())["init"] == facts["init"] == str(complete(first)[-1])
-    again = load_file(last / "trainable.safetensors")
-    assert all(torch.equal(whole[name], again[name]) for name in whole)
-
-
-def test_resume_refuses_other_media_and_a_run_json_that_is_none(command: Any, quick: list, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert command(*quick, "--out", run)[0] == 0
-    facts = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**facts, "state": "running", "result": None}))
-    (tmp_path / "none").mkdir()
-    words = [tmp_path / "none" if isinstance(word, Path) and word.name.startswith("media") else word for word in quick]
-    code, _, err = command(*words, "--out", run, "--resume", "--missing-media", "text-only")
-    assert (code, "began with media" in err) == (2, True)
-    for text in ("[]", "{}"):
-        (run / "run.json").write_text(text)
-        code, _, err = command(*quick, "--out", run, "--resume")
-        assert (code, "run.json" in err) == (2, True)
-
-
-def test_two_processes_never_write_one_run(command: Any, quick: list, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    words = [*quick, "--set", "train.epochs=400"]
-    process = _start([*words, "--out", run])
-    try:
-        _wait_for_step(run, 1, process)
-        code, _, err = command(*words, "--out", run, "--resume")
-        assert (code, "another process is writing this run" in err) == (2, True)
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_run_is_listed_once_where_the_workbench_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_VAR", str(tmp_path))
     for _ in range(2):
@@ -374,44 +353,39 @@ def test_fit_lists_its_run(command: Any, quick: list, tmp_path: Path, monkeypatc
     assert json.loads((tmp_path / "runs" / "index.jsonl").read_text())["run"] == str(tmp_path / "listed")
 
 
-@pytest.mark.parametrize("command_name", [[], ["fit"], ["evaluate"], ["inspect"], ["fetch"]])
-def test_help_needs_no_torch(command_name: list[str]) -> None:
-    code = "import sys; sys.modules['torch'] = None; from training.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    asked = subprocess.run(
-        [sys.executable, "-c", code, *command_name, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+def test_sources_beside_the_snapshot_are_drawn_by_weight_and_stand_in_the_lineage(
+    command: Any, quick: list, tmp_path: Path, media: Path
+) -> None:
+    rows = [world.record(index, clip=f"other_{index}", source=f"o{index}", speaker=f"o{index}") for index in range(3)]
+    other = world.write_snapshot(
+        tmp_path / "other", rows, media={row["clip"]: media / f"clip_0{5 + i}.mp4" for i, row in enumerate(rows)}
     )
-    assert asked.returncode == 0
-    assert "usage: python -m training" in asked.stdout
+    run = tmp_path / "run"
+    sources = f"data.sources=[{{path: {other}, weight: 3.0}}]"
+    assert command(*quick, sources, "train.epochs=4", "--out", run)[0] == 0
+    facts = json.loads((run / "run.json").read_text())
+    assert [(stage["name"], stage["clips"]) for stage in facts["lineage"]] == [("one", 3), ("one", 3)]
+    assert (facts["snapshot"]["samples"], facts["steps"]) == (6, 12)
+    # A source that holds the snapshot's test clip leaks into it.
+    leak = world.write_snapshot(tmp_path / "leak", [world.record(3)], media={"clip_03": media / "clip_03.mp4"})
+    code, _, err = command(*quick, f"data.sources=[{{path: {leak}}}]", "--out", tmp_path / "leaks")
+    assert (code, "leak: 1 of 1 clips under test" in err) == (2, True)
 
 
-def test_without_torch_a_command_says_what_is_missing() -> None:
-    code = "import sys; sys.modules['torch'] = None; from training.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    asked = subprocess.run(
-        [sys.executable, "-c", code, "inspect", "--config", "tiny"], cwd=ROOT, capture_output=True, text=True,
-        check=False, env={**os.environ},
-    )  # fmt: skip
-    assert asked.returncode == 2
-    assert "training needs torch" in asked.stderr
-    assert "requirements/ml.txt" in asked.stderr
-
-
-def test_inspect_shows_modules_and_counts_without_weights(command: Any) -> None:
-    code, said, _ = command("inspect", "--config", "affectgpt-2024-stage2")
+def test_what_is_left_out_or_cut_is_counted_in_the_run(command: Any, tmp_path: Path, media: Path) -> None:
+    long = "The person smiles broadly and looks calm. " * 30
+    texts = {0: {"zh": None, "en": long}, 1: {"zh": None, "en": None}}
+    rows = [world.record(index, description=text) for index, text in texts.items()] + [world.record(2)]
+    snapshot = world.write_snapshot(tmp_path / "s", rows)
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "clip_00.mp4").symlink_to(media / "clip_00.mp4")
+    words = ["fit", "--config", "tiny", "--snapshot", snapshot, "--media", tmp_path / "media", "--no-register",
+             "--missing-media", "text-only", "--set", "train.epochs=1", "data.max_target=40"]  # fmt: skip
+    code, _, err = command(*words, "--out", tmp_path / "run")
     assert code == 0
-    assert (said["trainable"], said["grade"], said["weights"]["llm"]) == (44_959_744, "fine", "not set")
-    rows = {row["name"]: row for row in said["modules"]}
-    assert rows["llama_proj"]["shapes"] == {"weight": [4096, 768], "bias": [4096]}
-    assert rows["llm"]["trainable"] is False
-
-
-def test_a_pretrained_preset_without_its_files_says_which(command: Any, snapshot: Path, tmp_path: Path) -> None:
-    words = ["fit", "--config", "affectgpt-2024-stage2", "--snapshot", snapshot, "--out", tmp_path / "run"]
-    code, _, err = command(*words)
-    assert code == 2
-    assert all(f"model.{part}.pretrained" in err for part in ("vision", "image_qformer", "audio", "llm"))
-    code, _, err = command(*words, *[
-        word for part in ("vision", "image_qformer", "audio", "llm")
-        for word in ("--set", f"model.{part}.pretrained=/nowhere/{part}")
-    ])  # fmt: skip
-    assert code == 2
-    assert "no folder /nowhere/vision" in err
+    assert "1 samples have target that are too long and lose their end, first clip_00" in err
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert {row["clip"]: row["reason"] for row in facts["skipped"]} == {
+        "clip_01": "no description", "clip_02": "no media file found; goes on as text alone",
+    }  # fmt: skip
+    assert facts["cut"] == {"subtitle": 0, "clues": 0, "target": 1, "turns": 0}

@@ -13,6 +13,10 @@ from models_ml.llm import Endpoint, ModelFailure, complete
 from models_ml.mllm import describe_audio, describe_frames, with_media
 from models_ml.serve import main
 from tests.training import world
+from training.data import Sample
+from training.errors import UsageError
+from training.evidence import open_media
+from training.serving import joined, subtitle_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,12 +50,50 @@ def test_it_describes_what_it_sees_and_what_it_hears(served: Endpoint, tmp_path:
     assert all(describe_audio(served, sound.read_bytes(), "?").text for sound in sounds)
 
 
+def test_it_is_asked_about_a_whole_clip_as_it_was_trained(
+    served: Endpoint, fitted: Path, media: Path, tmp_path: Path
+) -> None:
+    film = media / "clip_02.mp4"
+    assert watched(served, film) == world.record(2)["description"]["en"]  # a video's own sound is heard
+    muted = world.write_clip(tmp_path / "muted.mp4", 2, audio=False)
+    voice = world.write_clip(tmp_path / "voice.wav", 2, video=False)
+    url = "data:video/mp4;base64," + base64.b64encode(muted.read_bytes()).decode()
+    sound = {"type": "input_audio", "input_audio": {"data": base64.b64encode(voice.read_bytes()).decode(),
+                                                    "format": "wav"}}  # fmt: skip
+    both = complete(served, with_media("?", [{"type": "video_url", "video_url": {"url": url}}, sound])).text
+    assert both == world.record(2)["description"]["en"]
+    assert both != watched(served, muted)
+
+
+def test_the_subtitle_of_a_request_stands_where_the_prompt_has_it(media: Path, tmp_path: Path, fitted: Path) -> None:
+    from training.generate import answers, load_trained
+    from training.serving import answer
+
+    prompt = "What you saw. The subtitle is <Subtitle> I am </Subtitle> fine </Subtitle>. Now answer."
+    assert subtitle_in(prompt) == "I am </Subtitle> fine"
+    assert subtitle_in("no subtitle") == ""
+    # Of overfit, whose prompt has no subtitle, with one: the model is asked as `answers` would ask it.
+    trained = load_trained(fitted, overrides=["generate.max_new_tokens=12"])
+    trained.config.data.subtitle = True
+    file = media / "clip_01.mp4"
+    told = answer(trained, file, None, "words that it never heard of, many of them, again and again")
+    sample = Sample("x", "words that it never heard of, many of them, again and again", "", open_media(file))
+    assert told == answers(trained, [sample])[0]
+    assert told != answer(trained, file, None)
+
+
+def test_files_that_cannot_be_put_together_are_named(tmp_path: Path) -> None:
+    film = world.write_clip(tmp_path / "film.mp4", 1, audio=False)
+    with pytest.raises(UsageError, match="input_audio without sound"):
+        joined(film, film, tmp_path / "out.mkv")
+
+
 def test_what_it_does_not_take_is_refused(served: Endpoint) -> None:
     from tests.support.tiny_media import picture
 
     with pytest.raises(ModelFailure, match="the function takes video_path, audio_path, prompt; the request has frames"):
         describe_frames(served, [picture()], "?")
-    with pytest.raises(ModelFailure, match="about one file"):
+    with pytest.raises(ModelFailure, match="asked about a clip"):
         complete(served, [{"role": "user", "content": "?"}])
 
 

@@ -39,6 +39,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     whole.save_pretrained(blip2, max_shard_size="300KB")
     assert len(list(blip2.glob("*.safetensors"))) > 1
     # AudioSet's hears longer windows than ours.
+    model = assemble(load_config("tiny", ["model.audio.kind=ast"]), tokenizer)
     longer = model.audio.encoder.config.to_dict() | {"max_length": 404, "num_labels": 3}
     torch.manual_seed(5)
     ASTForAudioClassification(ASTConfig(**longer)).save_pretrained(ast)
@@ -50,7 +51,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def _config(folders: dict[str, Path], *more: str) -> Config:
     chosen = [f"model.{part}.pretrained={folder}" for part, folder in folders.items()]
-    return load_config("tiny", ["model.random_weights=false", *chosen, *more])
+    return load_config("tiny", ["model.random_weights=false", "model.audio.kind=ast", *chosen, *more])
 
 
 def test_every_pretrained_tensor_arrives_where_it_belongs(folders: dict[str, Path]) -> None:

@@ -1,8 +1,8 @@
 """The frozen language model and its tokenizer.
 
-With ``model.llm.pretrained`` both come from that folder. Without it the tokenizer is a byte-level BPE trained
+With ``model.llm.pretrained`` both come from there. Without it the tokenizer is a byte-level BPE trained
 on the spot (every byte has a token, so any text, Chinese included, comes back as it was) and the model is a
-Llama of the config's size with random weights.
+Llama, Qwen2 or Qwen3 of the config's size with random weights.
 """
 
 from __future__ import annotations
@@ -13,12 +13,22 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
 
-from ..config import LlmConfig
+from ..config import LlmConfig, ModelConfig
 from ..errors import UsageError
+from .pretrained import load_model, locate, read_config
 
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
+TURN = "<|im_start|>"  # Qwen has no BOS; AffectGPT 2025 begins with this
+KINDS = {"llama": LlamaConfig, "qwen2": Qwen2Config, "qwen3": Qwen3Config}
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -39,7 +49,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
 
 def load_tokenizer(folder: str | Path) -> Any:
-    """A tokenizer from a local folder.
+    """A tokenizer from a local folder. Where it has no BOS, ``<|im_start|>`` or its end sign begins the prompt.
 
     Raises:
         UsageError: there is no usable tokenizer in the folder.
@@ -51,42 +61,55 @@ def load_tokenizer(folder: str | Path) -> Any:
     except Exception as error:  # tokenizers raises bare Exceptions on a damaged file
         raise UsageError(f"tokenizer: {folder} cannot be read: {' '.join(str(error).split())[:300]}") from error
     if tokenizer.bos_token_id is None:
-        raise UsageError(f"tokenizer: {folder} has no BOS token, and the prompt starts with one")
+        first = next((token for token in (TURN, tokenizer.eos_token) if token in tokenizer.get_vocab()), None)
+        if first is None:
+            raise UsageError(f"tokenizer: {folder} has no BOS token, and the prompt starts with one")
+        tokenizer.bos_token = first
     return tokenizer
 
 
-def random_llm(config: LlmConfig, vocab_size: int) -> LlamaForCausalLM:
-    """A Llama of the config's size; weights from torch's current generator."""
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocab_size,
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            num_key_value_heads=config.heads,
-            intermediate_size=config.intermediate_size,
-            max_position_embeddings=config.max_positions,
-            initializer_range=config.init_std,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-            tie_word_embeddings=False,
-        )
+def random_llm(config: LlmConfig, vocab_size: int) -> Any:
+    """A causal LM of the config's kind, size and dtype; weights from torch's current generator."""
+    own: dict[str, Any] = {"head_dim": config.hidden_size // config.heads} if config.kind == "qwen3" else {}
+    sizes = KINDS[config.kind](
+        vocab_size=vocab_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads or config.heads,
+        intermediate_size=config.intermediate_size,
+        max_position_embeddings=config.max_positions,
+        initializer_range=config.init_std,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        tie_word_embeddings=False,
+        **own,
+    )
+    return _from_sizes(sizes, config)
+
+
+def meta_llm(config: ModelConfig) -> Any:
+    """The shapes of the causal LM: those of ``llm.pretrained`` where it is a folder here, else the config's sizes."""
+    folder = Path(str(config.llm.pretrained)).expanduser()
+    if config.llm.pretrained and folder.is_dir():
+        return _from_sizes(read_config(folder, "model.llm.pretrained"), config.llm)
+    return random_llm(config.llm, config.llm.vocab_size)
+
+
+def _from_sizes(sizes: Any, config: LlmConfig) -> Any:
+    return AutoModelForCausalLM.from_config(
+        sizes, dtype=getattr(torch, config.dtype), attn_implementation=config.attention
     )
 
 
-def pretrained_llm(config: LlmConfig) -> Any:
-    """The causal LM in ``config.pretrained`` (safetensors only, no remote code).
+def pretrained_llm(config: ModelConfig) -> Any:
+    """The causal LM of ``llm.pretrained``, a folder or an id of the hub; no remote code.
 
     Raises:
-        UsageError: the folder is missing or holds no such model.
+        UsageError: it is not there, or holds no such model.
     """
-    folder = Path(str(config.pretrained))
-    if not folder.is_dir():
-        raise UsageError(f"model.llm.pretrained: no folder {folder}")
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=getattr(torch, config.dtype), local_files_only=True, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        raise UsageError(f"model.llm.pretrained: {folder}: {str(error).splitlines()[0]}") from error
+    folder = locate(config, "llm")
+    return load_model(
+        AutoModelForCausalLM, folder, "model.llm.pretrained", config.llm.dtype, attention=config.llm.attention
+    )
