@@ -37,7 +37,8 @@ ACTIONS: dict[str, tuple[frozenset[str], str]] = {
     "snapshot.view": (frozenset({"viewer", "reviewer", "manager"}), "read and download snapshots"),
     "snapshot.freeze": (frozenset({"manager"}), "freeze a snapshot"),
     "training.view": (frozenset({"viewer", "reviewer", "manager"}), "see experiments"),
-    "training.start": (frozenset({"manager"}), "launch training"),
+    "training.start": (frozenset({"manager"}), "launch, cancel and resume training"),
+    "checkpoint.promote": (frozenset({"manager"}), "make a checkpoint a pre-labeller (for runs of all corpora)"),
     "member.manage": (frozenset({"manager"}), "add people to the corpus"),
     "corpus.create": (frozenset(), "create a corpus (admin)"),
 }

@@ -32,10 +32,10 @@ class Facts:
 def missing_input(clip: Clip, spec: StepSpec, facts: Facts) -> str:
     """Why the step has nothing to work on; "" when its inputs are there."""
     for need in spec.inputs:
-        if need in ("audio", "video"):
+        if need in ("audio", "video", "media"):
             if clip.media not in ("stored", "reference"):
                 return "the clip has no media here"
-            if not getattr(clip, f"has_{need}"):
+            if need != "media" and not getattr(clip, f"has_{need}"):
                 return f"the clip has no {need}"
         elif need == "au" and getattr(clip, "au_track", None) is None:
             return "the clip has no action-unit track (OpenFace CSV)"
@@ -57,7 +57,7 @@ def gather_many(jobs: Sequence[Job]) -> dict[int, Facts]:
     ):
         subtitles[clip_id][language] = text
     derived: dict[int, dict[str, DerivedMedia]] = defaultdict(dict)
-    listens = {job.clip_id for job in jobs if {"audio", "video"} & set(plans.spec_of(job.step).inputs)}
+    listens = {job.clip_id for job in jobs if {"audio", "video", "media"} & set(plans.spec_of(job.step).inputs)}
     if listens:
         for row in DerivedMedia.objects.filter(clip__in=listens, kind__in=["wav", "muted"]):
             derived[row.clip_id][row.kind] = row
@@ -156,6 +156,10 @@ def build(job: Job, spec: StepSpec, facts: Facts) -> Evidence:
         evidence.media_path = media.original_path(clip)
         if spec.endpoint and (muted := facts.derived.get("muted")):
             evidence.muted_path = media.local_file(muted)
+    if "media" in spec.inputs:
+        evidence.media_path = media.original_path(clip)
+        if wav := facts.derived.get("wav"):
+            evidence.wav_path = media.local_file(wav)
     if "audio" in spec.inputs:
         wav = facts.derived.get("wav")
         evidence.wav_path = media.local_file(wav) if wav else media.original_path(clip)

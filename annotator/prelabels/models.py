@@ -19,7 +19,8 @@ class PreLabeller(models.Model):
 
     export_class = "public"
 
-    # server: behind an OpenAI-compatible server (a served adapter too); local: transformers in a gpu worker.
+    # server: behind an OpenAI-compatible server (a served adapter too); local: transformers in a gpu worker;
+    # checkpoint: trained here, promoted under Experiments (with an address: one behind `models_ml.serve`).
     KINDS = [(k, k) for k in ("measurement", "template", "server", "local", "checkpoint", "import")]
 
     name = models.CharField(max_length=120, unique=True)
@@ -70,7 +71,7 @@ class PreLabeller(models.Model):
         unkeyed = copy.copy(self)
         unkeyed.api_key_env = ""  # the worker has the key, not the server of this form
         try:
-            if self.base_url or self.kind == "local":
+            if self.base_url or self.kind in ("local", "checkpoint"):
                 reach(unkeyed)
         except NotConfigured as error:
             raise ValidationError(str(error)) from error

@@ -10,7 +10,9 @@ from models_ml.steps import StepResult
 if TYPE_CHECKING:
     from models_ml.mllm.local import LocalModel
 
-Model = Union[Endpoint, "LocalModel"]  # what a step asks
+    from .checkpoints import CheckpointModel
+
+Model = Union[Endpoint, "LocalModel", "CheckpointModel"]  # what a step asks
 
 
 @dataclass

@@ -47,7 +47,12 @@ __all__ = [
 ]
 DEFAULT = "measured"
 # What a registered model is asked for when it is named alone, and which kinds of steps it may take.
-STEP_OF_MODALITY = {"visual": "visual_clue", "audio": "audio_clue", "text": "disambiguate"}
+STEP_OF_MODALITY = {
+    "visual": "visual_clue",
+    "audio": "audio_clue",
+    "text": "disambiguate",
+    "clip": "clip_description",  # a checkpoint that was promoted
+}
 SERVES = {
     **{name: (name,) for name in STEP_OF_MODALITY},
     "video": ("visual",),
@@ -148,7 +153,9 @@ def registered(name: str) -> PreLabeller:
 def registered_models() -> QuerySet[PreLabeller]:
     """Pre-labellers that somebody registered with a server or a local model of their own (not those that a run made
     by itself)."""
-    reachable = Q(kind__in=["server", "checkpoint"]) & ~Q(base_url="") | Q(kind="local") & ~Q(model="")
+    reachable = Q(kind__in=["server", "checkpoint"]) & ~Q(base_url="") | Q(kind__in=["local", "checkpoint"]) & ~Q(
+        model=""
+    )
     return PreLabeller.objects.filter(reachable, modality__in=SERVES)
 
 
@@ -225,7 +232,9 @@ def definition_of(parts: list[Part]) -> dict[str, Any]:
     for part in parts:
         spec = STEPS[part.step]
         options = {name: option.default for name, option in spec.options.items()} | part.options
-        local = part.model is not None and part.model.kind == "local"
+        local = part.model is not None and (
+            part.model.kind == "local" or (part.model.kind == "checkpoint" and not part.model.base_url)
+        )
         steps.append(
             {
                 "key": part.key,

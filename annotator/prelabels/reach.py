@@ -16,8 +16,10 @@ from .models import PreLabeller
 if TYPE_CHECKING:
     from models_ml.mllm.local import LocalModel
 
+    from .checkpoints import CheckpointModel
 
-def endpoint_for(key: str) -> Endpoint | LocalModel | None:
+
+def endpoint_for(key: str) -> Endpoint | LocalModel | CheckpointModel | None:
     """What a step asks: the registered pre-labeller that its key names, else the server of the environment.
 
     None when the step asks no model. Raises NotConfigured, whose message says how to configure one.
@@ -36,7 +38,7 @@ def endpoint_for(key: str) -> Endpoint | LocalModel | None:
     return endpoint
 
 
-def reach(row: PreLabeller) -> Endpoint | LocalModel:
+def reach(row: PreLabeller) -> Endpoint | LocalModel | CheckpointModel:
     """A registered pre-labeller as something to call. Raises NotConfigured naming it and what is wrong with it."""
     api_key = os.environ.get(row.api_key_env, "") if row.api_key_env else ""
     if row.api_key_env and not api_key:
@@ -47,6 +49,10 @@ def reach(row: PreLabeller) -> Endpoint | LocalModel:
         from models_ml.mllm.local import LocalModel  # pages that only name a model need none of it
 
         return LocalModel.from_parameters(row.model, row.parameters)
+    if row.kind == "checkpoint" and not row.base_url:
+        from .checkpoints import CheckpointModel
+
+        return CheckpointModel.from_parameters(row.model, row.name, row.parameters)
     try:
         limits = {name: getattr(row, name) for name in ("concurrency", "rate_per_minute", "price_in", "price_out")}
         return Endpoint(
@@ -94,7 +100,7 @@ def obstacles(definition: dict[str, Any], *, restricted: bool) -> list[dict[str,
     return found
 
 
-def refusal(endpoint: Endpoint | LocalModel, key: str, *, restricted: bool) -> str:
+def refusal(endpoint: Endpoint | LocalModel | CheckpointModel, key: str, *, restricted: bool) -> str:
     """Why a restricted clip may not go to this server; "" when it may."""
     if not restricted or endpoint.trust == "inside":
         return ""
@@ -105,7 +111,9 @@ def refusal(endpoint: Endpoint | LocalModel, key: str, *, restricted: bool) -> s
     )
 
 
-def prelabeller_row(key: str, drafted_as: str, endpoint: Endpoint | LocalModel | None, language: str) -> PreLabeller:
+def prelabeller_row(
+    key: str, drafted_as: str, endpoint: Endpoint | LocalModel | CheckpointModel | None, language: str
+) -> PreLabeller:
     """The `PreLabeller` that a step's output belongs to, made at its first use.
 
     A model is part of the name: another model is another pre-labeller and supersedes nothing of this one.

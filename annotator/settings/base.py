@@ -19,6 +19,8 @@
 | TRUSTED_PROXIES | proxies of ours before the web server; they append to X-Forwarded-For | 0 |
 | LEASE_SECONDS | how long a claim is held without a sign of life | 1800 |
 | PRELABEL_LEASE_SECONDS | how long a worker may stay silent before its pre-labelling job goes to another | 30 |
+| TRAINING_LEASE_SECONDS | how long a trainer may stay silent before its run goes to another | 60 |
+| TRAINING_LAUNCH | how the trainer starts `training`, like accelerate launch --num_processes 4 -m | this Python, -m |
 | PRELABEL_THREADS | calls at a time of one worker process to a server that names no limit | 32 |
 | PRELABEL_GIVE_UP_SECONDS | a run whose server has taken no call for so long is paused | 300 |
 | STREAM_ORIGIN | where pages find /stream/, like https://streams.example.org | STREAM_PORT, or their own |
@@ -28,6 +30,7 @@
 """
 
 import os
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -62,6 +65,14 @@ def env_seconds(name: str, default: float) -> float:
     if not 0 < seconds < 1e9:
         raise ImproperlyConfigured(f"{name} must be a number of seconds, not “{value}”.")
     return seconds
+
+
+def env_words(name: str) -> list[str]:
+    """Words as a shell reads them."""
+    try:
+        return shlex.split(os.environ.get(name, ""))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is not a command line: {error}.") from error
 
 
 def env_time_zone() -> str:
@@ -202,6 +213,9 @@ TRUSTED_PROXIES = env_int("TRUSTED_PROXIES", 0)
 LEASE_SECONDS = env_int("LEASE_SECONDS", 30 * 60, least=1)
 # How long a worker may stay silent before its pre-labelling job goes to another; it says so thrice as often.
 PRELABEL_LEASE_SECONDS = env_seconds("PRELABEL_LEASE_SECONDS", 30)
+# How long a trainer may stay silent before its run is taken over; it says so every 2 s.
+TRAINING_LEASE_SECONDS = env_seconds("TRAINING_LEASE_SECONDS", 60)
+TRAINING_LAUNCH = env_words("TRAINING_LAUNCH")
 # Calls at a time that one worker process has under way to a server that names no limit of its own.
 PRELABEL_THREADS = env_int("PRELABEL_THREADS", 32, least=1)
 # A run whose server has taken no call for so long is paused, with that reason.
@@ -267,6 +281,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunState": "annotator.prelabels.models.Run.STATES",
         "JobState": "annotator.prelabels.models.Job.STATES",
+        "TrainingState": "annotator.experiments.models.TrainingRun.STATES",
         "ClaimState": "annotator.checking.models.Claim.STATES",
         "PersonRule": "annotator.clips.models.PERSON_RULES",
         "LanguageEnum": "annotator.clips.models.LANGUAGES",

@@ -26,7 +26,7 @@ from annotator.checking.models import (
 from annotator.clips import media
 from annotator.clips.models import Clip, Flag, Upload
 from annotator.core.models import AuditEntry
-from annotator.experiments.models import Evaluation, TrainingRun
+from annotator.experiments.models import Checkpoint, Estimate, Evaluation, TrainingRun
 from annotator.prelabels.models import Pipeline
 from annotator.snapshots.services import freeze_snapshot
 from tests.support import factories as make
@@ -64,7 +64,19 @@ class World:
         run = make.create_run(corpus, state="queued")
         job = run.jobs.create(clip=third, step="x", position=0, state="failed", reason="坏了", error_code="x")
         snapshot, second = freeze_snapshot(None, corpus, "v1"), freeze_snapshot(None, corpus, "v2")
-        training = TrainingRun.objects.create(snapshot=snapshot, name="t", config="tiny", folder="/nowhere/t")
+        training = TrainingRun.objects.create(
+            snapshot=snapshot, name="t", config="tiny", folder="/nowhere/t", launched=True
+        )
+        stopped = TrainingRun.objects.create(
+            snapshot=snapshot, name="s", config="tiny", folder="/nowhere/s", launched=True, state="cancelled"
+        )
+        now = timezone.now()
+        checkpoint = Checkpoint.objects.create(
+            training_run=training, name="step-00000001", step=1, sha256="c" * 64, file_stamp="1 1", made_at=now
+        )
+        estimate = Estimate.objects.create(
+            key="d" * 64, config="tiny", clips=1, state="failed", reason="?", asked_at=now
+        )
         Evaluation.objects.create(training_run=training, split="test", report={"avg": 0.5}, report_sha256="b" * 64)
         upload = Upload.objects.create(corpus=corpus, user=self.people["manager"])
         staged = default_storage.save("uploads/one", ContentFile(b"x"))
@@ -74,6 +86,7 @@ class World:
         self.values: dict[str, Any] = {
             "clip": clip.pk, "claim": claim.pk, "review": review.pk, "record": record.pk, "run": run.pk,
             "snapshot": snapshot.pk, "second": second.pk, "training": training.pk, "upload": upload.pk,
+            "stopped": stopped.pk, "checkpoint": checkpoint.pk, "estimate": estimate.pk,
             "file": file.pk, "job": job.pk, "annotation": annotation.pk, "user": self.people["viewer"].pk,
             "corpus": corpus.pk, "flag": flag.pk, "clue": clue.pk, "apitoken": token.pk,
             "prelabeller": clue.prelabeller_id, "pipeline": Pipeline.objects.get().pk, "decision": decision["review"],

@@ -13,8 +13,7 @@ import pytest
 from django.core.management import call_command
 
 from annotator.clips.models import Clip
-from annotator.experiments import folders, services
-from annotator.experiments.management.commands.trainer import command
+from annotator.experiments import curves, discovery, folders, queries, services
 from annotator.experiments.models import TrainingRun
 from annotator.snapshots import exports
 from annotator.snapshots.services import folder_of, freeze_snapshot
@@ -29,6 +28,7 @@ def study(settings, tmp_path: Path):
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.SNAPSHOT_ROOT = tmp_path / "snapshots"
     settings.RUNS_ROOT = tmp_path / "runs"
+    settings.VAR = tmp_path / "var"
     make_corpus(tmp_path / "clips", n=6, seed=4)
     corpus = create_corpus("study")
     call_command("ingest", "study", str(tmp_path / "clips"), "--subtitles", str(tmp_path / "clips" / "subtitles.csv"))
@@ -38,7 +38,8 @@ def study(settings, tmp_path: Path):
 
 
 def test_a_launched_run_trains_on_the_stored_media_and_shows_its_curve(study, settings, tmp_path: Path) -> None:
-    run = services.launch(None, study, "tiny", "first", {"train.epochs": 1, "train.iters_per_epoch": 3})
+    steps = {"train.epochs": 3, "train.iters_per_epoch": 2, "generate.max_new_tokens": 8}
+    run = services.launch(None, study, "tiny", "first", {**steps, "evaluate.every": 1})
     call_command("trainer", "--once")
     run.refresh_from_db()
     assert (run.state, run.reason) == ("done", "")
@@ -55,8 +56,18 @@ def test_a_launched_run_trains_on_the_stored_media_and_shows_its_curve(study, se
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
     assert evaluated.returncode == 0, evaluated.stderr
-    services.discover()
-    assert run.evaluations.get().report["n"] == 2
+    discovery.discover()
+    reports = [e.report for e in run.evaluations.order_by("id")]
+    (afterwards,) = [report for report in reports if not report["during_training"]]
+    assert (afterwards["n"], afterwards["split"]) == (2, "test")
+    found = curves.score_curves(reports, 0.6)["metrics"]["avg"]
+    assert [(one["split"], one["n"], one["epochs"]) for one in found] == [("test", 2, [1.0, 2.0, 3.0])]
+    assert len(folders.read_scores(Path(run.folder), afterwards["predictions"])) == 2
+    kept = run.checkpoints.filter(removed_at=None)
+    assert {row.name for row in kept} >= {
+        body["checkpoint"] for body in folders.named_checkpoints(Path(run.folder)).values()
+    }
+    assert "tiny" in queries.card(kept.latest("step"))
 
 
 def test_a_run_that_cannot_train_is_failed_with_the_reason(study) -> None:
@@ -69,7 +80,7 @@ def test_a_run_that_cannot_train_is_failed_with_the_reason(study) -> None:
     assert folder_of(study).is_dir()
 
 
-def test_a_trainer_that_is_stopped_says_so_and_the_run_can_go_on(study) -> None:
+def test_a_trainer_that_is_stopped_gives_its_run_back_and_the_next_goes_on(study) -> None:
     steps = {"train.epochs": 1, "train.iters_per_epoch": 120, "train.warmup_steps": 1}
     run = services.launch(None, study, "tiny", "stopped", steps)
     before = signal.getsignal(signal.SIGTERM)
@@ -78,14 +89,15 @@ def test_a_trainer_that_is_stopped_says_so_and_the_run_can_go_on(study) -> None:
     call_command("trainer")  # until it is stopped
     stop.join()
     run.refresh_from_db()
-    assert (run.state, "was stopped" in run.reason) == ("failed", True)
+    assert (run.state, run.attempts, run.losses) == ("queued", 1, 0)
     assert signal.getsignal(signal.SIGTERM) is before
     state = json.loads((Path(run.folder) / "run.json").read_text())
     assert state["state"] == "stopped"
-    again = [*command(run, services.link_media(run)), "--resume"]
-    ended = subprocess.run(again, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout.splitlines()[-1])["steps"] == 120
+    call_command("trainer", "--once")  # the next one goes on by itself
+    run.refresh_from_db()
+    assert (run.state, run.attempts, run.result["steps"]) == ("done", 2, 120)
+    assert folders.read_curve(Path(run.folder))["step"] == list(range(1, 121))
+    assert "attempt 2" in queries.log_path(run).read_text()
 
 
 def terminate_once_training(folder: Path) -> None:

@@ -52,7 +52,7 @@ def test_synonyms_stand_together_in_both_languages_the_most_used_first(corpus: C
     assert group_with(words, "verklempt") == {"name": "", "en": [{"word": "verklempt", "count": 1}], "zh": []}
     relief = group_with(words, "释然")
     assert relief["name"] == "relief"
-    assert [(item["word"], item["count"]) for item in relief["zh"]] == [
+    assert [(item["word"], item["count"]) for item in relief["zh"][:5]] == [
         ("释然", 1), ("如释重负", 0), ("宽慰", 0), ("松了一口气", 0), ("松了口气", 0)
     ]  # fmt: skip
 
@@ -67,20 +67,21 @@ def test_only_curated_records_count(corpus: Corpus) -> None:
 def test_a_clip_that_waits_for_an_annotator_tells_nothing() -> None:
     corpus = make.create_corpus("words", overlap=2)
     clip = make.create_clip(corpus, "一")
-    make.create_record(clip, ov_labels={"zh": [], "en": ["wistful"]})
-    make.create_record(make.create_clip(corpus, "二"), ov_labels={"zh": [], "en": ["wistful"]})
-    assert "wistful" not in str(vocabulary.of_corpus(corpus).words)
+    make.create_record(clip, ov_labels={"zh": [], "en": ["verklempt"]})
+    make.create_record(make.create_clip(corpus, "二"), ov_labels={"zh": [], "en": ["verklempt"]})
+    assert "verklempt" not in str(vocabulary.of_corpus(corpus).words)
     Slot.objects.filter(clip=clip).update(state="done")
     vocabulary._counted.clear()
-    assert group_with(vocabulary.of_corpus(corpus).words, "wistful")["en"] == [{"word": "wistful", "count": 1}]
+    assert group_with(vocabulary.of_corpus(corpus).words, "verklempt")["en"] == [{"word": "verklempt", "count": 1}]
 
 
 def test_withdrawn_clips_and_other_corpora_tell_nothing(corpus: Corpus) -> None:
     row = record(corpus, "一", en=["rueful"])
-    record(make.create_corpus("others"), "二", en=["aloof"])
+    record(make.create_corpus("others"), "二", en=["droll"])
     row.clip.withdrawn_at = row.created_at
     row.clip.save()
-    assert not {"rueful", "aloof"} & {w["word"] for g in vocabulary.of_corpus(corpus).words["groups"] for w in g["en"]}
+    told = {word["word"] for group in vocabulary.of_corpus(corpus).words["groups"] for word in group["en"]}
+    assert not {"rueful", "droll"} & told
 
 
 def test_the_answer_has_an_etag_and_costs_one_query_a_minute(corpus: Corpus) -> None:
@@ -96,7 +97,7 @@ def test_the_answer_has_an_etag_and_costs_one_query_a_minute(corpus: Corpus) -> 
         again = api.get(URL, headers={"If-None-Match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert not [query for query in queries if "jsonb_array_elements" in query["sql"]]
-    record(corpus, "二", en=["aloof"])
+    record(corpus, "二", en=["verklempt"])
     vocabulary._counted.clear()
     assert api.get(URL, headers={"If-None-Match": first["ETag"]}).status_code == 200
 

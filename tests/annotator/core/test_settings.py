@@ -48,6 +48,8 @@ def test_the_deployment_check_has_nothing_to_say(tmp_path: Path) -> None:
         ({"HSTS_SECONDS": "-1"}, "HSTS_SECONDS"),
         ({"LEASE_SECONDS": "0"}, "LEASE_SECONDS"),
         ({"PRELABEL_LEASE_SECONDS": "soon"}, "PRELABEL_LEASE_SECONDS"),
+        ({"TRAINING_LEASE_SECONDS": "0"}, "TRAINING_LEASE_SECONDS"),
+        ({"TRAINING_LAUNCH": "accelerate 'launch"}, "TRAINING_LAUNCH"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
         ({"TZ": "CST-8"}, "TZ"),
         ({"WORKBENCH_ENV": "prod"}, "WORKBENCH_ENV"),

@@ -27,7 +27,9 @@ get_resolver().reverse_dict  # every page and endpoint is imported
 import annotator.celery
 annotator.celery.app.loader.import_default_modules()
 from annotator.core.errors import NotConfigured
+from annotator.experiments import presence
 from annotator.experiments.services import require_training
+presence.there = lambda: False  # this program has no database to ask; no trainer is elsewhere
 try:
     require_training()
 except NotConfigured as error:
