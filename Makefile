@@ -23,7 +23,8 @@ bench: set-up ## measure, into benchmarks/results.json
 
 shown: set-up ## the long demonstrations: ablations, learning, consumers' own loaders
 	@$(VENV)/python -m benchmarks.shown
-	@exec $(VENV)/python -m benchmarks.shown_prelabel
+	@$(VENV)/python -m benchmarks.shown_prelabel
+	@exec $(VENV)/python -m benchmarks.learning --out build/learning
 
 lint: set-up ## ruff, mypy, import-linter
 	@exec scripts/test lint

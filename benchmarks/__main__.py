@@ -3,17 +3,18 @@
 import argparse
 import json
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import annotation, freeze, large_run, media, page, prelabel, quality, train
+from . import annotation, freeze, large_run, media, page, prelabel, quality, training
 from .figures import machine
 from .world import use_django, world
 
-PARTS = ("media", "train", "annotation", "prelabel", "freeze", "large_run", "page", "quality")
+PARTS = ("media", "training", "annotation", "prelabel", "freeze", "large_run", "page", "quality")
 
 
 def main() -> int:
@@ -46,9 +47,10 @@ def main() -> int:
     more = (chosen.in_a_row, chosen.peer_results)
     small = max(500, chosen.clips // 10)
     part("media", media.measure)
+    with tempfile.TemporaryDirectory() as folder:
+        part("training", lambda: training.measure(Path(folder)))
     with world() as ours:
         use_django()
-        part("train", lambda: train.measure(ours))
         part("annotation", lambda: annotation.measure(ours, chosen.clips, small, chosen.seconds, *more))
         part("prelabel", lambda: prelabel.measure(ours, "full"))
         part("freeze", lambda: freeze.measure(ours, "full", "small"))

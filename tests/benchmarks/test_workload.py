@@ -16,7 +16,7 @@ MODULES = (
     "media",
     "prelabel",
     "shown",
-    "train",
+    "training",
     "workload",
     "world",
 )

@@ -88,7 +88,8 @@ def test_a_large_run_is_watched_paused_resumed_and_cancelled(
     expect(page.locator("#progress")).to_contain_text("Budget: Tokens 0 / 5")
     page.click("button:has-text('Cancel')")
     expect(page.locator("#progress h2").first).to_contain_text("cancelled")
-    expect(page.locator("#progress progress").first).to_have_attribute("value", str(3 * CLIPS), timeout=2 * MINUTE)
+    # All that there was when it was cancelled has ended: a slow machine had not yet planned every clip.
+    expect(page.locator("#progress progress").first).to_have_js_property("position", 1, timeout=2 * MINUTE)
     language(page, "中文")
     views(mei, "run-cancelled-zh")
     language(page, "EN")

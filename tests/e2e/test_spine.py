@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -254,11 +255,11 @@ def freeze(mei: Person, corpus: str) -> None:
 def train(mei: Person) -> None:
     page = mei.page
     page.click("text=Train on it")
-    page.wait_for_url("**/experiments/**")
+    page.wait_for_url("**/experiments/new/**")
     page.select_option("[name=config]", "tiny")
     page.fill("[name=name]", "tiny-e2e")
     page.click("main form button:has-text('Launch')")
-    page.wait_for_url("**/experiments/*/")
+    page.wait_for_url(re.compile(r"/experiments/\d+/$"))
     expect(page.locator("#run-state .badge--ok")).to_be_visible(timeout=4 * MINUTES)
     page.reload()
     expect(page.locator("[data-curve] canvas")).to_be_visible()
