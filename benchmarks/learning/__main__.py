@@ -8,13 +8,10 @@ done is kept in DIR and not done again. About an hour on two CPU cores; ``--slic
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import multiprocessing
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +43,7 @@ def show(out: Path, size: Size, processes: int) -> tuple[str, dict[str, Any]]:
     from .arms import Arms
     from .corpus import make_clips, make_snapshots
     from .jobs import run_command, run_jobs
+    from .pretraining import pretrain
 
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -53,7 +51,7 @@ def show(out: Path, size: Size, processes: int) -> tuple[str, dict[str, Any]]:
     facts = make_clips(out / "world", size, processes)
     make_snapshots(out / "snapshots", out / "world", facts, size)
     log.info("%d clips: %.0f s", sum(map(len, facts.values())), time.monotonic() - began)
-    pretrain(out, facts["elsewhere"], size, processes)
+    pretrain(out, CONFIG, facts["elsewhere"], size, processes)
     write_config(out)
     log.info("encoders and language model: %.0f s", time.monotonic() - began)
 
@@ -73,43 +71,6 @@ def show(out: Path, size: Size, processes: int) -> tuple[str, dict[str, Any]]:
         for name, runs in arms.curves().items():
             run_command(out, f"curves-{name}", ("curves", "--run", *runs, "--out", str(out / f"curves-{name}.svg")))
     return report.write(out, found), found
-
-
-def pretrain(out: Path, facts: list[dict[str, Any]], size: Size, processes: int) -> None:
-    """Encoders and language model below `out`/frozen, and how good they are in `out`/pretraining.json."""
-    kept = out / "pretraining.json"
-    if kept.is_file():
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, 3), mp_context=context) as pool:
-        found = {name: pool.submit(pretrain_one, name, out, facts, size) for name in ("language", "vision", "audio")}
-        figures = {name: future.result() for name, future in found.items()}
-    kept.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-
-
-def pretrain_one(name: str, out: Path, facts: list[dict[str, Any]], size: Size) -> dict[str, float]:
-    """One of the frozen parts."""
-    import torch
-
-    from training.config import load_config
-
-    torch.set_num_threads(1)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    config = load_config(str(CONFIG))
-    if name == "language":
-        from .language import pretrain_language
-
-        return pretrain_language(config, out / "frozen" / name, size.language_steps, size.seed)
-    from .encoders import load, pretrain_audio, pretrain_vision
-
-    speakers = sorted({fact["speaker"] for fact in facts})
-    apart = set(speakers[: max(1, len(speakers) // 6)])
-    held = {number for number, fact in enumerate(facts) if fact["speaker"] in apart}
-    what = "video" if name == "vision" else "audio"
-    data = load(out / "world", facts, config, what)
-    if name == "vision":
-        return pretrain_vision(data, held, config, out / "frozen" / name, size.vision_steps, size.seed)
-    return pretrain_audio(data, held, config, out / "frozen" / name, size.audio_steps, size.seed)
 
 
 def write_config(out: Path) -> None:
