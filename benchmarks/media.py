@@ -44,10 +44,11 @@ def separate(path: Path, out: Path, middle: float) -> None:
     waveform_peaks(out / "audio16k.wav")
 
 
-def enlarged(path: Path, out: Path) -> Path:
-    """The clip at 1280x720 with grain, repeated to five seconds."""
-    filters = ["-vf", "scale=1280:720,noise=alls=6:allf=t", "-t", "5", "-c:v", "libx264", "-crf", "20", "-c:a", "aac"]
-    subprocess.run([*ffmpeg(), "-stream_loop", "3", "-i", str(path), *filters, str(out)], check=True)
+def enlarged(path: Path, out: Path, rate: str | None = None) -> Path:
+    """The clip at 1280x720 with grain, repeated to five seconds; at so many bit/s, or of a fixed quality."""
+    quality = ["-crf", "20"] if rate is None else ["-b:v", rate]
+    video = ["-vf", "scale=1280:720,noise=alls=6:allf=t", "-t", "5", "-c:v", "libx264", *quality]
+    subprocess.run([*ffmpeg(), "-stream_loop", "3", "-i", str(path), *video, "-c:a", "aac", str(out)], check=True)
     return out
 
 

@@ -102,7 +102,7 @@ def coarse_record(fact: dict[str, Any], seed: int) -> Record:
 def _record(
     fact: dict[str, Any], grade: str, face: Face, tone: Tone, words: Words, emotion: str, label: str | None
 ) -> Record:
-    found = [
+    found: list[Record] = [
         {"modality": modality, "aspect": aspect, "language": language, "text": text, "span": None, "verdict": "kept",
          "prelabel": None}
         for modality, aspect, texts in clues(face, tone, words)

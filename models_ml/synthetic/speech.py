@@ -30,25 +30,31 @@ def speak(text: str, speaker: Speaker, voice: Voice) -> np.ndarray:
     done = subprocess.run(command, capture_output=True, timeout=60)
     if done.returncode != 0:
         raise RuntimeError(f"eSpeak could not say {text!r}: {done.stderr.decode('utf-8', 'replace')[-300:]}")
-    wave = np.frombuffer(done.stdout, dtype="<f4").astype(np.float64)
+    return levelled(np.frombuffer(done.stdout, dtype="<f4").astype(np.float64), voice.gain_db)
+
+
+def levelled(wave: np.ndarray, gain_db: float) -> np.ndarray:
+    """The wave without the silence around it, `gain_db` above the neutral level."""
     heard = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
     wave = wave[heard[0] : heard[-1] + 1]
-    wave = wave * (10 ** ((NEUTRAL_RMS_DB + voice.gain_db) / 20) / np.sqrt(np.mean(wave**2)))
+    wave = wave * (10 ** ((NEUTRAL_RMS_DB + gain_db) / 20) / np.sqrt(np.mean(wave**2)))
     return np.clip(wave, -1.0, 1.0)
 
 
-def in_a_room(speech: np.ndarray, start_s: float, duration_s: float, rng: np.random.Generator) -> np.ndarray:
+def in_a_room(
+    speech: np.ndarray, start_s: float, duration_s: float, rng: np.random.Generator, rate: int = RATE
+) -> np.ndarray:
     """The speech placed at `start_s` in `duration_s` of faint noise: no recording is digitally silent."""
-    wave = rng.normal(0.0, 10 ** (ROOM_RMS_DB / 20), round(duration_s * RATE))
-    at = round(start_s * RATE)
+    wave = rng.normal(0.0, 10 ** (ROOM_RMS_DB / 20), round(duration_s * rate))
+    at = round(start_s * rate)
     room = wave[at : at + len(speech)]
     room += speech[: len(room)]
     return np.clip(wave, -1.0, 1.0).astype(np.float32)
 
 
-def envelope(wave: np.ndarray, n_frames: int, fps: float) -> np.ndarray:
+def envelope(wave: np.ndarray, n_frames: int, fps: float, rate: int = RATE) -> np.ndarray:
     """How open the mouth is in each video frame, 0..1, shape (n_frames,), from the sound's level."""
-    window = RATE / fps
+    window = rate / fps
     levels = np.array([np.sqrt(np.mean(wave[int(i * window) : int((i + 1) * window)] ** 2)) for i in range(n_frames)])
     floor = 10 ** (ROOM_RMS_DB / 20) * 4
     levels = np.maximum(levels - floor, 0.0)

@@ -22,10 +22,11 @@ import numpy as np
 from models_ml.media import sha256_file
 from models_ml.synthetic import timeline
 from models_ml.synthetic.scenarios import FACES
+from models_ml.synthetic.speech import envelope, in_a_room
 from models_ml.synthetic.world import Face, Scene, Tone, Words, scene
 from models_ml.synthetic.world_lines import line
 from models_ml.synthetic.world_people import Person, person
-from models_ml.synthetic.world_speech import RATE, envelope, in_a_room, say
+from models_ml.synthetic.world_speech import RATE, say
 
 FPS = 3
 SIDE = 128  # pixels of the picture, which shows the face only
@@ -143,8 +144,8 @@ def make_world_clip(out: Path, part: Part, index: int) -> dict[str, Any]:
     start = float(rng.uniform(0.1, 0.25))
     frames = int(np.ceil((start + len(spoken) / RATE + float(rng.uniform(0.1, 0.25))) * FPS))
     duration = frames / FPS
-    wave = in_a_room(spoken, start, duration, rng)
-    tracks = timeline.timeline(face, envelope(wave, frames, FPS), FPS, rng)
+    wave = in_a_room(spoken, start, duration, rng, RATE)
+    tracks = timeline.timeline(face, envelope(wave, frames, FPS, RATE), FPS, rng)
     looks = _looks(gaze, frames, rng)
     name = part.clip(index)
     path = out / f"{name}.mp4"

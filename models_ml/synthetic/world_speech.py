@@ -10,7 +10,7 @@ import os
 
 import numpy as np
 
-from models_ml.synthetic.speech import LANGUAGES, NEUTRAL_RMS_DB, ROOM_RMS_DB
+from models_ml.synthetic.speech import LANGUAGES, levelled
 from models_ml.synthetic.world_people import Person
 
 RATE = 16000  # Hz
@@ -27,10 +27,7 @@ def say(text: str, who: Person, pitch: float, melody: float, tempo: float, gain_
         float(np.clip(speaker.pitch * pitch, 0.5, 2.0)), float(np.clip(speaker.spread * melody, 0.0, 2.0)),
         int(np.clip(speaker.words_per_minute * tempo, 80, 450)), RATE / who.tract,
     )  # fmt: skip
-    heard = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max())
-    wave = wave[heard[0] : heard[-1] + 1]
-    wave = wave * (10 ** ((NEUTRAL_RMS_DB + gain_db) / 20) / np.sqrt(np.mean(wave**2)))
-    return np.clip(wave, -1.0, 1.0)
+    return levelled(wave, gain_db)
 
 
 def _in_a_fork(
@@ -69,20 +66,3 @@ def _espeak(
     sounds = call(synthesizer, "To Sound", text, "no")
     sound = sounds[0] if isinstance(sounds, list) else sounds
     return np.asarray(sound.values[0], dtype="<f4")
-
-
-def in_a_room(speech: np.ndarray, start_s: float, duration_s: float, rng: np.random.Generator) -> np.ndarray:
-    """The speech placed at `start_s` in `duration_s` of faint noise, float32 at RATE."""
-    wave = rng.normal(0.0, 10 ** (ROOM_RMS_DB / 20), round(duration_s * RATE))
-    at = round(start_s * RATE)
-    room = wave[at : at + len(speech)]
-    room += speech[: len(room)]
-    return np.clip(wave, -1.0, 1.0).astype(np.float32)
-
-
-def envelope(wave: np.ndarray, n_frames: int, fps: float) -> np.ndarray:
-    """How open the mouth is in each video frame, 0..1, shape (n_frames,), from the sound's level."""
-    window = RATE / fps
-    levels = np.array([np.sqrt(np.mean(wave[int(i * window) : int((i + 1) * window)] ** 2)) for i in range(n_frames)])
-    levels = np.maximum(levels - 10 ** (ROOM_RMS_DB / 20) * 4, 0.0)
-    return np.clip(levels / (np.quantile(levels, 0.95) + 1e-9), 0.0, 1.0) ** 0.7
