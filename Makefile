@@ -15,7 +15,7 @@ set-up: ## environment, front-end files, translations
 run: set-up ## the workbench at http://127.0.0.1:8000 (PORT=…), until Ctrl-C
 	@exec $(VENV)/python -m annotator.embedded.supervisor --host $(HOST) --port $(PORT)
 
-test: ## all tests, timed; GROUP=install|lint|unit|services|kill|browser runs one
+test: ## all tests, timed; GROUP=install|lint|unit|services|kill|browser|learning runs one
 	@exec scripts/test $(GROUP)
 
 bench: set-up ## measure, into benchmarks/results.json

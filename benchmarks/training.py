@@ -16,6 +16,8 @@ import contextlib
 import csv
 import json
 import math
+import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -33,8 +35,10 @@ from .media import enlarged
 
 CONFIG = Path(__file__).with_name("training.yaml")
 CLIPS = 24
+COPIES = 10  # of each clip where the cache is built: starting a worker is then a small part of its work
 RATE = "3M"  # bit/s, as video sites give 720p
-STEPS = 12  # per arm, the first is not counted
+STEPS = 14  # per arm
+WARM = 2  # first steps that are not counted
 LENGTHS = (62, 219, 521)  # words of EMER-V2's English descriptions: least, mean, most
 SENTENCES = (
     "The corners of the mouth are pulled up and the cheeks are raised for most of the clip.",
@@ -59,7 +63,7 @@ def measure(folder: Path) -> dict[str, Any]:
         figures["original"] = original_arrangement(recipe)
     with ready(folder / "small", "small", snapshot, clips, ["train.iters_per_epoch=88", "train.epochs=100"]) as recipe:
         figures["small"] = cache_gain(recipe)
-    figures["build"] = build_over_decoding(folder, snapshot, clips)
+    figures["build"] = build_over_decoding(folder, clips)
     figures["generation"] = generation(folder, snapshot, clips)
     return figures
 
@@ -131,7 +135,7 @@ def lengths_of(recipe: Any) -> dict[str, float]:
 
 
 def in_turns(arms: dict[str, Callable[[int], None]]) -> dict[str, list[float]]:
-    """Seconds of each call `arm(number)` for numbers 0, 1 …, the arms taking turns; the first of each is left out."""
+    """Seconds of each call `arm(number)` for numbers 0, 1 …, the arms taking turns; the first `WARM` are left out."""
     took: dict[str, list[float]] = {name: [] for name in arms}
     for number in range(STEPS):
         for name, arm in arms.items():
@@ -140,7 +144,7 @@ def in_turns(arms: dict[str, Callable[[int], None]]) -> dict[str, list[float]]:
             arm(number)
             _synchronise()
             took[name].append(time.perf_counter() - began)
-    return {name: seconds[1:] for name, seconds in took.items()}
+    return {name: seconds[WARM:] for name, seconds in took.items()}
 
 
 def update(recipe: Any, loss: Any, tokens: int) -> None:
@@ -183,7 +187,7 @@ def step_over_resident(recipe: Any) -> dict[str, Any]:
         "fit_ms": _ms(fit),
         "resident_ms": _ms(plain),
         "fit_over_resident": round(fit / plain, 3),
-        "data_share": round(sum(waited[1:]) / sum(took["fit"]), 4),
+        "data_share": round(sum(waited[WARM:]) / sum(took["fit"]), 4),
     }
 
 
@@ -196,19 +200,24 @@ def cache_gain(recipe: Any) -> dict[str, Any]:
         number: [recipe.plan.samples[index] for index in recipe.batches.order.batch(number)] for number in numbers
     }
     decoded = {number: [inputs_of(recipe, sample) for sample in samples] for number, samples in chosen.items()}
-    loader = iter(file_loader(recipe, numbers))
     cached = {number: recipe.batches.make(number).to(device) for number in numbers}
 
     def uncached(number: int, inputs: list[Any]) -> None:
         plain_step(recipe, encoded_batch(recipe, number, inputs).to(device))
 
-    took = in_turns(
-        {
-            "cached": lambda number: plain_step(recipe, cached[number]),
-            "encoders": lambda number: uncached(number, decoded[number]),
-            "files": lambda number: uncached(number, next(loader)),
-        }
-    )
+    with contextlib.closing(Loader(recipe, numbers)) as loader:
+
+        def from_files(number: int) -> None:
+            with loader.turn():
+                uncached(number, loader.next())
+
+        took = in_turns(
+            {
+                "cached": lambda number: plain_step(recipe, cached[number]),
+                "encoders": lambda number: uncached(number, decoded[number]),
+                "files": from_files,
+            }
+        )
     medians = {name: statistics.median(seconds) for name, seconds in took.items()}
     encoders = sum(flops(lambda n=n: encoded_batch(recipe, n, decoded[n])) for n in numbers)
     steps = sum(flops(lambda n=n: plain_step(recipe, cached[n])) for n in numbers)
@@ -282,13 +291,47 @@ class Files:
         return made
 
 
-def file_loader(recipe: Any, numbers: list[int]) -> Any:
-    """torch's own loader with two workers, one batch ahead each: how such training usually reads its files."""
-    from torch.utils.data import DataLoader
+class Loader:
+    """torch's own loader with two workers, two batches ahead each: how such training usually reads its files.
 
-    return DataLoader(
-        Files(recipe, numbers), batch_size=None, num_workers=2, prefetch_factor=2, multiprocessing_context="spawn"
-    )  # type: ignore[arg-type]
+    Its workers stand still while another arm has its turn: they neither slow that arm down nor get ahead in its time.
+    """
+
+    def __init__(self, recipe: Any, numbers: list[int]) -> None:
+        from torch.utils.data import DataLoader
+
+        self._batches: Any = iter(
+            DataLoader(
+                Files(recipe, numbers),
+                batch_size=None,
+                num_workers=2,
+                prefetch_factor=2,
+                multiprocessing_context="spawn",
+            )  # type: ignore[arg-type]
+        )
+        self._tell(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """While it lasts the workers read."""
+        self._tell(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._tell(signal.SIGSTOP)
+
+    def next(self) -> list[Any]:
+        """The next batch's inputs; in a turn."""
+        return next(self._batches)
+
+    def close(self) -> None:
+        self._tell(signal.SIGCONT)
+        del self._batches
+
+    def _tell(self, number: signal.Signals) -> None:
+        for worker in self._batches._workers:
+            if worker.is_alive():
+                os.kill(worker.pid, number)
 
 
 def flops(act: Callable[[], Any]) -> int:
@@ -317,17 +360,16 @@ def original_arrangement(recipe: Any) -> dict[str, Any]:
     numbers = list(range(STEPS))
 
     recipe.batches.order = shuffled
-    loader = iter(file_loader(recipe, numbers))
+    loader = Loader(recipe, numbers)
     random_batches = {number: recipe.batches.make(number).to(recipe.processes.device) for number in numbers}
     recipe.batches.order = bucketed
     like_length = {number: recipe.batches.make(number).to(recipe.processes.device) for number in numbers}
 
     def original(number: int) -> None:
-        inputs = next(loader)
-        recipe.batches.order = shuffled
-        batch = encoded_batch(recipe, number, inputs)
-        recipe.batches.order = bucketed
-        with attention(recipe.model.llm, "eager"):
+        with loader.turn(), attention(recipe.model.llm, "eager"):
+            recipe.batches.order = shuffled
+            batch = encoded_batch(recipe, number, loader.next())
+            recipe.batches.order = bucketed
             whole_logits_step(recipe, batch.to(recipe.processes.device))
 
     def with_cache(number: int) -> None:
@@ -345,8 +387,9 @@ def original_arrangement(recipe: Any) -> dict[str, Any]:
         "and_sdpa": lambda number: whole_logits_step(recipe, like_length[number]),
         "and_logits_of_targets_only": lambda number: plain_step(recipe, like_length[number]),
     }
-    took = in_turns(arms)
-    samples = sum(len(like_length[number].clips) for number in numbers[1:])
+    with contextlib.closing(loader):
+        took = in_turns(arms)
+    samples = sum(len(like_length[number].clips) for number in numbers[WARM:])
     rates = {name: samples / sum(seconds) for name, seconds in took.items()}
     names = list(arms)
     return {
@@ -406,20 +449,23 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def build_over_decoding(folder: Path, snapshot: str, media: Path) -> dict[str, Any]:
+def build_over_decoding(folder: Path, clips: Path) -> dict[str, Any]:
     """Clips per second of building the cache over those of decoding the same frames and sound alone.
 
-    With `tiny`'s encoders, so that decoding is the work, as it is where a GPU runs the encoders.
+    With encoders of `tiny`'s width and one layer, so that decoding is the work, as it is where a GPU runs the encoders.
     """
     from training.workers import run_tasks
 
+    media = copies(clips, folder / "many")
+    snapshot = f"emer-v2:{write_descriptions(folder / 'many.csv', media)}"
     found: dict[str, Any] = {}
     for workers in (1, 2):
-        with ready(folder / f"build-{workers}", "tiny", snapshot, media, ["data.cache=none"]) as recipe:
+        words = ["data.cache=none", *(f"model.{part}.layers=1" for part in ("vision", "audio"))]
+        with ready(folder / f"build-{workers}", "tiny", snapshot, media, words) as recipe:
             config, samples = recipe.plan.config, recipe.plan.samples
             config.data.cache = "disk"
             took: dict[str, list[float]] = {"decode": [], "build": []}
-            for turn in range(3):
+            for turn in range(2):
                 began = time.perf_counter()
                 files = [sample.media for sample in samples]
                 done = list(run_tasks("benchmarks.training:decode", config.to_dict(), files, workers=workers))
@@ -435,6 +481,16 @@ def build_over_decoding(folder: Path, snapshot: str, media: Path) -> dict[str, A
             }
     one, two = (found[f"workers_{workers}"]["build_clips_per_s"] for workers in (1, 2))
     return {**found, "two_workers_over_one": ratio(two, one)}
+
+
+def copies(clips: Path, folder: Path) -> Path:
+    """`COPIES` files of each clip that differ by a box of MP4 which players skip: other bytes, the same work."""
+    folder.mkdir()
+    for clip in sorted(clips.iterdir()):
+        for number in range(COPIES):
+            box = (16).to_bytes(4) + b"free" + number.to_bytes(8)
+            (folder / f"{clip.stem}_{number}{clip.suffix}").write_bytes(clip.read_bytes() + box)
+    return folder
 
 
 def decode(config: dict[str, Any], file: Any) -> int:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = ROOT / ".venv" / "bin"
-APART = ("services", "kill", "e2e")  # folders that are groups of their own
-TARGETS = {"install": 300, "lint": 180, "unit": 300, "services": 480, "kill": 240, "browser": 480}
+APART = ("services", "kill", "e2e", "learning")  # folders that are groups of their own
+TARGETS = {"install": 300, "lint": 180, "unit": 300, "services": 480, "kill": 240, "browser": 480, "learning": 240}
 PYTEST = [str(BIN / "python"), "-m", "pytest", "--color=no"]
 COMMANDS: dict[str, list[list[str]]] = {
     "install": [[str(BIN / "python"), "-m", "pip", "check", "--disable-pip-version-check"]],
@@ -30,6 +30,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "services": [[*PYTEST, "-n", "2", "--dist", "loadfile", "tests/services"]],
     "kill": [[*PYTEST, "tests/kill"]],
     "browser": [[*PYTEST, "tests/e2e"]],
+    "learning": [[*PYTEST, "tests/learning"]],
 }
 SUMMARY = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|deselected|warnings?)")
 

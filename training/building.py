@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("training")
 TOGETHER = 8  # clips in one forward pass of an encoder on a GPU; on a CPU each clip goes by itself
 FEW = 8  # clips that are not worth starting processes for
+LIGHT = 1_000_000  # parameters of encoders that are no work for several threads
 CROPPED = ("video", "image")  # modalities that have views
 SAY_EVERY = 5.0  # seconds between progress lines
 
@@ -67,7 +69,8 @@ def build(
         try:
             for numbers, results in _grouped(decoded, together):
                 own = [owners[number] for number in numbers]
-                _encode(store, model, [jobs[number] for number in numbers], own, results, report)
+                with _cores_for_workers(model) if count else contextlib.nullcontext():
+                    _encode(store, model, [jobs[number] for number in numbers], own, results, report)
                 meter.tell(len(numbers), report, store)
                 if store.limit is not None and store.bytes / meter.done * len(jobs) > store.limit:
                     say(f"cache: features of {len(jobs)} files exceed data.cache_mb; clips are encoded as they come")
@@ -125,6 +128,23 @@ def _decoded(store: FeatureStore, jobs: list[Job], workers: int) -> Generator[tu
         "training.building:inputs_of", store.config.to_dict(), jobs, workers=workers, ordered=True,
         ahead=2 * TOGETHER,
     )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _cores_for_workers(model: Any) -> Iterator[None]:
+    """Light encoders take one of the processor's threads: more would wait for each other on the workers' cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    parameters = sum(value.numel() for part in (model.visual, model.audio) for value in part.parameters())
+    if model.device.type != "cpu" or parameters > LIGHT or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _grouped(results: Iterator[tuple[int, Any]], size: int) -> Iterator[tuple[list[int], list[Any]]]:

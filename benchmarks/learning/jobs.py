@@ -10,11 +10,12 @@ import contextlib
 import io
 import json
 import logging
-import multiprocessing
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
+
+from models_ml.synthetic.pool import fresh_processes
 
 from .arms import Job
 
@@ -29,9 +30,8 @@ def run_jobs(folder: Path, jobs: list[Job], processes: int) -> None:
     """Do every job, those first that others need. Raises CommandFailed with the first command that failed."""
     left = {job.name: job for job in jobs if not _mark(folder, job).is_file()}
     done = {job.name for job in jobs} - set(left)
-    context = multiprocessing.get_context("spawn")
     running: dict[Future[float], str] = {}
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with fresh_processes(processes) as pool:
         while left or running:
             ready = [job for job in left.values() if set(job.needs) <= done]
             for job in ready[: processes - len(running)]:

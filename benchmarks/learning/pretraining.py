@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from models_ml.synthetic.pool import fresh_processes
 
 from .sizes import Size
 
@@ -21,8 +21,7 @@ def pretrain(out: Path, config: Path, facts: list[dict[str, Any]], size: Size, p
     kept = out / "pretraining.json"
     if kept.is_file():
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, 3), mp_context=context) as pool:
+    with fresh_processes(min(processes, 3)) as pool:
         found = {
             name: pool.submit(pretrain_one, name, out, config, facts, size) for name in ("language", "vision", "audio")
         }

@@ -8,10 +8,8 @@ function of the part's name, people and seed and of its index.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 
 from models_ml.media import sha256_file
 from models_ml.synthetic import timeline
+from models_ml.synthetic.pool import fresh_processes
 from models_ml.synthetic.scenarios import FACES
 from models_ml.synthetic.speech import envelope, in_a_room
 from models_ml.synthetic.world import Face, Scene, Tone, Words, scene
@@ -101,9 +100,7 @@ def make_part(folder: str | Path, part: Part, processes: int = 2) -> list[dict[s
     (folder / "media").mkdir(exist_ok=True)
     missing = [block for block in range(part.count // BLOCK) if not _facts(folder, part, block).is_file()]
     if missing and processes > 1:
-        # Spawned: forking a process that may hold torch's threads is not safe.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        with fresh_processes(processes) as pool:
             list(pool.map(partial(make_block, folder, part), missing))
     else:
         for block in missing:
