@@ -555,6 +555,7 @@ def full_size(preset: str, tokens: int, steps: int, device: str = "cuda") -> dic
 
     from training.affectgpt.model import resolve_device
     from training.config import load_config
+    from training.estimate import peak_of
     from training.optim import adamw
     from training.weights import assemble
 
@@ -590,6 +591,7 @@ def full_size(preset: str, tokens: int, steps: int, device: str = "cuda") -> dic
     seconds = statistics.median([step(batch) for _ in range(steps)][2:])
     size = config.train.batch_size
     peak = torch.cuda.max_memory_allocated() if where.type == "cuda" else 0
+    reachable, basis = peak_of(where, "bf16")
     return {
         "trainable": model.trainable_count(),
         "batch": size,
@@ -597,7 +599,9 @@ def full_size(preset: str, tokens: int, steps: int, device: str = "cuda") -> dic
         "step_ms": _ms(seconds),
         "tokens_per_s": round(size * tokens / seconds),
         "tflop_per_step": round(work / 1e12, 2),
-        "tflop_per_s": round(work / seconds / 1e12, 1),
+        "tflop_per_s": round(work / seconds / 1e12, 3),
+        "mfu": round(work / seconds / reachable, 4),
+        "mfu_basis": basis,
         "peak_memory_gb": round(peak / 2**30, 1),
         "largest_batch": largest_batch(lambda count: step(made_batch(config, count, tokens, where)), where),
     }

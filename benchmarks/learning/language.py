@@ -62,7 +62,9 @@ def _captioned(rng: np.random.Generator) -> tuple[str, list[str], list[str]]:
     return said, seen.split(", "), heard.split(", ")
 
 
-def pretrain_language(config: Config, out: Path, steps: int, seed: int, batch: int = 32) -> dict[str, float]:
+def pretrain_language(
+    config: Config, out: Path, steps: int, seed: int, answer_weight: float = 0.0, batch: int = 32
+) -> dict[str, float]:
     """Train tokenizer and model, save them as a folder for ``model.llm.pretrained``, and return how good they are.
 
     The perplexity per token of new texts, over all of the text and over what is said ("answer"), and how often exactly
@@ -86,9 +88,9 @@ def pretrain_language(config: Config, out: Path, steps: int, seed: int, batch: i
     model.train()
     for step in range(steps):
         first = 10_000 + step * batch
-        loss, _ = _losses(model, [text(first + i, config, seed) for i in range(batch)], tokenizer)
+        loss, answer = _losses(model, [text(first + i, config, seed) for i in range(batch)], tokenizer)
         optimizer.zero_grad()
-        loss.backward()
+        (loss + answer_weight * answer).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

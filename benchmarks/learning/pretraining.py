@@ -41,7 +41,7 @@ def pretrain_one(name: str, out: Path, config_file: Path, facts: list[dict[str, 
     if name == "language":
         from .language import pretrain_language
 
-        return pretrain_language(config, out / "frozen" / name, size.language_steps, size.seed)
+        return pretrain_language(config, out / "frozen" / name, size.language_steps, size.seed, size.answer_weight)
     from .encoders import load, pretrain_audio, pretrain_vision
 
     speakers = sorted({fact["speaker"] for fact in facts})

@@ -26,6 +26,7 @@ class Size:
     stage2_epochs: int
     stage2_iters: int
     seeds: tuple[int, ...]
+    answer_weight: float = 0.0  # of the answers' own loss in the language model's: the rule sooner, the rest later
     seed: int = 7  # of the world
     table: bool = True  # False: the modalities' arms only
 
@@ -46,7 +47,7 @@ FULL = Size(
     seeds=(1, 2, 3),
 )  # fmt: skip
 SLICE = Size(
-    "slice", elsewhere=320, coarse=400, fine=120, val=40, test=400, vision_steps=500, audio_steps=300,
-    language_steps=400, caption_epochs=10, stage1_epochs=20, stage1_iters=10, stage2_epochs=12, stage2_iters=10,
-    seeds=(1,), table=False,
+    "slice", elsewhere=240, coarse=240, fine=120, val=40, test=160, vision_steps=440, audio_steps=220,
+    language_steps=300, caption_epochs=8, stage1_epochs=16, stage1_iters=10, stage2_epochs=12, stage2_iters=10,
+    seeds=(1,), answer_weight=1.0, table=False,
 )  # fmt: skip
