@@ -25,7 +25,7 @@ log = logging.getLogger("training")
 SPLITS = ("train", "test", "whole", "val")  # in this order, others behind them
 SCORES = ("avg", "accuracy", "recall")
 COLUMNS = ("run", "what", "split", "route", "grouping", "extraction", "n", "epoch", "raw", "low", "high",
-           "smoothed", "smoothing")  # fmt: skip
+           "smoothed", "smoothing", "snapshot")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: points of one run that were made in one way, by epoch, and the smoothed values beside them."""
+    """A curve: points of one run that were made in one way, by epoch, and the smoothed values beside them.
+
+    ``snapshot``: its name, where the run was evaluated on the split of several.
+    """
 
     run: str
     what: str  # avg | accuracy | recall | loss
@@ -52,6 +55,12 @@ class Series:
     route: str | None = None
     grouping: str | None = None
     extraction: str | None = None
+    snapshot: str | None = None
+
+    @property
+    def clips(self) -> str:
+        """Which clips: the split, and of which snapshot where that must be said."""
+        return f"{self.split} of {self.snapshot}" if self.snapshot else self.split
 
     def best(self) -> int:
         """Index of the first highest smoothed score (of a loss: the lowest)."""
@@ -117,6 +126,7 @@ def score_series(
     """One series per split and way; of several evaluations of one epoch the latest counts. An evaluation without an
     epoch (of a run that did not write it) has no place on a curve and is left out."""
     kept: dict[tuple[str, tuple[str, str, str, str, int]], dict[float, Point]] = {}
+    names: dict[str, dict[str, str]] = {}  # of the snapshots, by split and digest
     without = 0
     for evaluation in evaluations:
         if not _is_number(evaluation.get("epoch")):
@@ -124,16 +134,25 @@ def score_series(
             continue
         low, high = _interval(evaluation, what)
         point = Point(float(evaluation["epoch"]), float(evaluation[what]), low, high, evaluation.get("checkpoint"))
-        kept.setdefault((str(evaluation["split"]), way(evaluation)), {})[point.epoch] = point
+        split, how = str(evaluation["split"]), way(evaluation)
+        kept.setdefault((split, how), {})[point.epoch] = point
+        names.setdefault(split, {})[how[3]] = _snapshot_name(evaluation)
     if without:
         log.warning("%s: %d evaluations do not say their epoch and are left out", name, without)
     made = []
     for (split, how), by_epoch in kept.items():
         points = [by_epoch[epoch] for epoch in sorted(by_epoch)]
-        route, grouping, extraction, _, n = how
+        route, grouping, extraction, digest, n = how
         values = smooth([point.value for point in points], weight)
-        made.append(Series(name, what, split, points, values, n, route, grouping, extraction))
+        snapshot = names[split][digest] if len(names[split]) > 1 else None
+        made.append(Series(name, what, split, points, values, n, route, grouping, extraction, snapshot))
     return sorted(made, key=_order)
+
+
+def _snapshot_name(evaluation: dict[str, Any]) -> str:
+    snapshot = evaluation.get("snapshot")
+    found = snapshot if isinstance(snapshot, dict) else {}
+    return str(found.get("name") or str(found.get("digest"))[:12])
 
 
 def loss_series(name: str, lines: Iterable[dict[str, Any]], weight: float = 0.6) -> list[Series]:
@@ -199,7 +218,7 @@ def as_csv(series: Sequence[Series], weight: float) -> str:
             rows.writerow([
                 one.run, one.what, one.split, one.route or "", one.grouping or "", one.extraction or "",
                 "" if one.n is None else one.n, f"{point.epoch:g}", f"{point.value:.6f}", _or_blank(point.low),
-                _or_blank(point.high), f"{value:.6f}", f"{weight:g}",
+                _or_blank(point.high), f"{value:.6f}", f"{weight:g}", one.snapshot or "",
             ])  # fmt: skip
     return out.getvalue()
 
@@ -216,7 +235,7 @@ def as_markdown(series: Sequence[Series], weight: float) -> str:
         best = raw.index(min(raw) if one.what == "loss" else max(raw))
         how = ", ".join(part for part in (one.route, one.grouping, one.extraction) if part)
         lines.append(
-            f"| {one.run} | {one.what} | {one.split} | {'' if one.n is None else one.n} | {how} | {len(one.points)} "
+            f"| {one.run} | {one.what} | {one.clips} | {'' if one.n is None else one.n} | {how} | {len(one.points)} "
             f"| {_shown(one, -1)} | {_shown(one, best)} | {_shown(one, one.best(), smoothed=True)} |"
         )
     if any(one.what != "loss" and one.split == "test" for one in series):
@@ -247,7 +266,7 @@ def curves(
         "runs": [str(run) for run in runs], "smoothing": {"weight": weight, "formula": formula(weight)}, "out": out,
         "series": [
             {"run": one.run, "what": one.what, "split": one.split, "n": one.n, "route": one.route,
-             "grouping": one.grouping, "extraction": one.extraction,
+             "grouping": one.grouping, "extraction": one.extraction, "snapshot": one.snapshot,
              "epochs": [point.epoch for point in one.points], "raw": [point.value for point in one.points],
              "ci95": [[point.low, point.high] for point in one.points], "smoothed": one.smoothed,
              "best": {"epoch": one.points[one.best()].epoch, "smoothed": one.smoothed[one.best()]}}
@@ -258,7 +277,7 @@ def curves(
 
 def _order(series: Series) -> tuple[int, str, str, str]:
     place = SPLITS.index(series.split) if series.split in SPLITS else len(SPLITS)
-    return place, series.split, str(series.route), f"{series.grouping} {series.extraction}"
+    return place, series.split, str(series.route), f"{series.grouping} {series.extraction} {series.snapshot}"
 
 
 def _interval(evaluation: dict[str, Any], what: str) -> tuple[float | None, float | None]:

@@ -105,7 +105,7 @@ def _label(one: Series) -> str:
         return f"{one.run}: {len(one.points)} epochs"
     widths = [point.high - point.low for point in one.points if point.low is not None and point.high is not None]
     half = f", 95 % ± {50 * sum(widths) / len(widths):.1f}" if widths else ""
-    return f"{one.run}: {one.split}, n = {one.n}{half} ({one.route}, grouping {one.grouping}, labels {one.extraction})"
+    return f"{one.run}: {one.clips}, n = {one.n}{half} ({one.route}, grouping {one.grouping}, labels {one.extraction})"
 
 
 def _extent(one: Series, banded: bool) -> list[float]:

@@ -31,7 +31,7 @@ def score_curves(reports: Iterable[dict[str, Any]], weight: float) -> dict[str, 
             return None  # a report of another hand
         metrics[metric] = [
             {
-                "name": f"{one.split} (n = {one.n})",
+                "name": f"{one.clips} (n = {one.n})",
                 "split": one.split,
                 "n": one.n,
                 "how": how(one.route, one.grouping, one.extraction),

@@ -69,6 +69,18 @@ def test_scores_of_two_ways_are_two_curves(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_scores_on_two_snapshots_are_two_curves_that_name_them(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for name, value in (("fine", 0.6), ("shuffled", 0.2)):
+        write_evaluation(run, 1, value, snapshot={"digest": name * 3, "name": name})
+    write_evaluation(run, 1, 0.5, split="val", snapshot={"digest": "fine" * 3, "name": "fine"})
+    found = read_series([run], ["avg"])
+    assert [one.clips for one in found] == ["test of fine", "test of shuffled", "val"]
+    assert [one.points[0].value for one in found] == [0.6, 0.2, 0.5]
+    assert "| test of shuffled |" in as_markdown(found, 0.6)
+    assert as_csv(found, 0.6).splitlines()[2].endswith(",shuffled")
+
+
 def test_the_loss_of_an_epoch_is_the_mean_per_target_token() -> None:
     lines = [
         {"step": 1, "epoch": 0.5, "loss": 4.0, "tokens": 30}, {"step": 2, "epoch": 1.0, "loss": 2.0, "tokens": 10},
