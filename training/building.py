@@ -136,7 +136,8 @@ def _cores_for_workers(model: Any) -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    parameters = sum(value.numel() for part in (model.visual, model.audio) for value in part.parameters())
+    encoders = [part for name in ("visual", "audio") if (part := getattr(model, name, None)) is not None]
+    parameters = sum(value.numel() for part in encoders for value in part.parameters())
     if model.device.type != "cpu" or parameters > LIGHT or threads == 1:
         yield
         return

@@ -136,6 +136,7 @@ class HubertEncoder(SoundEncoder):
         super().__init__(config)
         self.last = config.last_layers
         self.encoder: Any = HubertModel._from_config(_hubert(config), attn_implementation="sdpa").to(self.dtype)
+        right_convolutions(self.encoder)
 
     def window(self, windows: torch.Tensor) -> torch.Tensor:
         heard = self.encoder(windows.to(self.dtype), output_hidden_states=True)
@@ -147,6 +148,32 @@ class HubertEncoder(SoundEncoder):
         self.encoder = load_model(AutoModel, folder, WHERE, config.audio.dtype, spare=("masked_spec_embed",))
         if getattr(self.encoder, "main_input_name", "") != "input_values":
             raise UsageError(f"{WHERE}: {folder} is a {type(self.encoder).__name__}, which does not take a raw wave")
+        right_convolutions(self.encoder)
+
+
+def right_convolutions(encoder: nn.Module) -> None:
+    """Let the encoder's convolutions in bfloat16 on a CPU go without oneDNN.
+
+    On processors with AMX its kernels give wrong numbers for some shapes (pytorch/pytorch issues 163347 and 169688;
+    with torch 2.13 also for narrow grouped ones as HuBERT's position embedding). Products of matrices are not
+    concerned, and would be forty times slower.
+    """
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv1d):
+            module.register_forward_pre_hook(_leave_onednn)
+            module.register_forward_hook(_return_to_onednn, always_call=True)
+
+
+def _leave_onednn(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+    backend: Any = torch.backends.mkldnn
+    module.onednn_was = backend.enabled
+    if inputs[0].device.type == "cpu" and inputs[0].dtype == torch.bfloat16:
+        backend.enabled = False
+
+
+def _return_to_onednn(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    backend: Any = torch.backends.mkldnn
+    backend.enabled = module.onednn_was
 
 
 class WhisperEncoder(SoundEncoder):
